@@ -1,0 +1,3 @@
+//! ironwarp trains neural networks.
+pub mod error;
+pub mod tensor;
