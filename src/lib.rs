@@ -1,3 +1,5 @@
 //! ironwarp trains neural networks.
+pub mod cpu;
 pub mod error;
+pub mod exec;
 pub mod tensor;

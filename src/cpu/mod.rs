@@ -1,0 +1,3 @@
+//! Fast building blocks on the CPU.
+
+pub mod tile;

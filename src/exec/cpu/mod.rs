@@ -1,0 +1,3 @@
+//! The executor that walks a plan on the CPU.
+
+pub mod team;

@@ -1,0 +1,3 @@
+//! Executors: they walk a plan.
+
+pub mod cpu;
