@@ -1,0 +1,71 @@
+# The menu. Every entry is a plain command; without `just`, copy the line.
+
+# list the entries
+default:
+    @just --list
+
+# format and lints, the quick look before a commit
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# every test and doc test; arguments choose some: `just test --test tidy`
+test *arguments:
+    cargo test --workspace {{arguments}}
+
+# lints alone, mending what can be mended
+lint:
+    cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+    cargo fmt --all
+
+# the documentation, warnings refused
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+# every example in quick form: `just examples --device cpu`
+examples *arguments:
+    cargo run --release --example digits -- --quick {{arguments}}
+    cargo run --release --example linear_regression -- --quick {{arguments}}
+    cargo run --release --example custom -- --quick {{arguments}}
+
+# the examples that read data of your own: a folder of IDX files, a CSV file
+examples-with-data mnist housing *arguments:
+    cargo run --release --example mnist -- --data {{mnist}} --quick {{arguments}}
+    cargo run --release --example housing -- --data {{housing}} --quick {{arguments}}
+
+# the benchmarks; arguments choose some: `just bench gemm`
+bench *arguments:
+    cargo bench {{arguments}}
+
+# the figures of the house
+size:
+    cargo run -q -p xtask -- size
+
+# make the PyTorch fixtures anew (the first run installs PyTorch, outside of the repository)
+fixtures *arguments:
+    tests/fixtures/make.sh {{arguments}}
+
+# accept or refuse changed snapshots, one by one (needs cargo-insta)
+snapshots:
+    cargo insta review
+
+# fuzz one target for some seconds (needs cargo-fuzz and a nightly toolchain)
+fuzz target seconds="60":
+    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+
+# licences, sources and doubled crates (needs cargo-deny)
+deny:
+    cargo deny check bans licenses sources
+
+# what every change must pass
+ci:
+    .ci/run
+
+# what takes longer: optimised tests, the examples in full, fixtures compared, each fuzz target
+nightly seconds="600":
+    cargo test --workspace --release
+    cargo run --release --example digits
+    cargo run --release --example linear_regression
+    cargo run --release --example custom
+    tests/fixtures/make.sh --check
+    for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run "$target" -- -max_total_time={{seconds}} || exit 1; done
