@@ -1,3 +1,5 @@
 //! Fast building blocks on the CPU.
 
+pub mod math;
+pub mod simd;
 pub mod tile;

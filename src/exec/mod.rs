@@ -1,3 +1,51 @@
-//! Executors: they walk a plan.
+//! Executors: they walk a plan's steps and know ops only through their trait.
 
 pub mod cpu;
+pub mod reference;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::error::DeviceError;
+use crate::op::{BufferId, Live};
+use crate::plan::Plan;
+
+/// Where the elements of one feed are written, rows in use only.
+pub enum FeedMut<'a> {
+    /// Single-precision floats.
+    F32(&'a mut [f32]),
+    /// Unsigned integers.
+    U32(&'a mut [u32]),
+}
+
+/// Handle of a plan that an executor has loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanId(pub(crate) usize);
+
+/// Owns lasting memory and walks plans. All plans of one executor share its lasting memory.
+pub trait Executor: Send {
+    /// Prepares a plan: everything that allocates or compiles happens here.
+    fn load(&mut self, plan: Arc<Plan>) -> Result<PlanId, DeviceError>;
+
+    /// Writes a lasting buffer of floats.
+    fn write(&mut self, buffer: BufferId, elements: &[f32]);
+
+    /// Reads a lasting buffer of floats into `elements`.
+    fn read(&self, buffer: BufferId, elements: &mut [f32]);
+
+    /// Lets `fill` write a feed of a plan for `rows` rows.
+    fn feed(
+        &mut self,
+        plan: PlanId,
+        buffer: BufferId,
+        rows: usize,
+        fill: &mut dyn FnMut(FeedMut<'_>),
+    );
+
+    /// Runs a range of a plan's steps.
+    fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live);
+
+    /// Reads a buffer of a plan for `rows` rows into `elements`; the step that wrote it must have
+    /// been the last to use its place, which results always are.
+    fn fetch(&self, plan: PlanId, buffer: BufferId, rows: usize, elements: &mut [f32]);
+}

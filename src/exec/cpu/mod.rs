@@ -1,3 +1,166 @@
 //! The executor that walks a plan on the CPU.
+//!
+//! One team of threads wakes per call of [`Executor::run`] and walks the list together; its members
+//! share the tasks of each phase and meet between phases. Nothing allocates after `load`.
+#![allow(unsafe_code)]
 
+mod memory;
 pub mod team;
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+
+use memory::{Arena, Memory, Prepared, View};
+use team::Team;
+
+use super::{Executor, FeedMut, PlanId};
+use crate::error::DeviceError;
+use crate::op::{BufferId, Live, Step};
+use crate::plan::{ALIGNMENT, Lasting, Plan};
+use crate::tensor::TensorType;
+
+/// Walks plans with a team of threads.
+pub struct CpuExecutor {
+    team: Team,
+    lasting: Arena,
+    places: Vec<View>,
+    scratch: Arena,
+    scratch_bytes: usize,
+    thread_scratch: Arena,
+    thread_bytes: usize,
+    plans: Vec<Loaded>,
+}
+
+struct Loaded {
+    plan: Arc<Plan>,
+    arena: Arena,
+    steps: Vec<Prepared>,
+}
+
+/// The number of threads to use: `IRONWARP_THREADS`, or what the system grants this process.
+pub fn default_threads() -> NonZeroUsize {
+    let asked = std::env::var("IRONWARP_THREADS").ok().and_then(|t| t.parse().ok());
+    let granted = || std::thread::available_parallelism().ok();
+    asked.or_else(granted).unwrap_or(NonZeroUsize::MIN)
+}
+
+impl CpuExecutor {
+    /// An executor whose lasting memory is laid out so, zeroed.
+    pub fn new(lasting: &Lasting, threads: NonZeroUsize) -> Result<Self, DeviceError> {
+        let places = (0..lasting.graph.buffers.len())
+            .map(|i| View {
+                lasting: true,
+                offset: lasting.offsets[i],
+                ty: lasting.graph.buffers[i].ty.clone(),
+            })
+            .collect();
+        Ok(CpuExecutor {
+            team: Team::new(threads)?,
+            lasting: Arena::new(lasting.bytes)?,
+            places,
+            scratch: Arena::new(0)?,
+            scratch_bytes: 0,
+            thread_scratch: Arena::new(0)?,
+            thread_bytes: 0,
+            plans: vec![],
+        })
+    }
+
+    fn prepare(plan: &Plan, step: &Step) -> Prepared {
+        let view = |id: &BufferId| View {
+            lasting: plan.graph.buffer(plan.graph.root(*id).0).role.is_lasting(),
+            offset: plan.offsets[id.index()],
+            ty: plan.graph.ty(*id).clone(),
+        };
+        Prepared {
+            kernel: step.op.kernel(&plan.graph.call_types(step)),
+            inputs: step.inputs.iter().map(view).collect(),
+            outputs: step.outputs.iter().map(view).collect(),
+        }
+    }
+
+    /// Makes room for the scratch of these steps.
+    fn grow_scratch(&mut self, steps: &[Prepared], capacity: usize) -> Result<(), DeviceError> {
+        let shared = steps.iter().map(|s| 4 * s.kernel.scratch(capacity)).max().unwrap_or(0);
+        if shared > self.scratch_bytes {
+            self.scratch = Arena::new(shared)?;
+            self.scratch_bytes = shared;
+        }
+        let own = steps.iter().map(|s| 4 * s.kernel.thread_scratch()).max().unwrap_or(0);
+        let own = own.next_multiple_of(ALIGNMENT);
+        if own > self.thread_bytes {
+            self.thread_scratch = Arena::new(own * self.team.threads())?;
+            self.thread_bytes = own;
+        }
+        Ok(())
+    }
+}
+
+impl Executor for CpuExecutor {
+    fn load(&mut self, plan: Arc<Plan>) -> Result<PlanId, DeviceError> {
+        let arena = Arena::new(plan.bytes)?;
+        let steps: Vec<_> =
+            plan.graph.steps.iter().map(|step| Self::prepare(&plan, step)).collect();
+        self.grow_scratch(&steps, plan.capacity)?;
+        self.plans.push(Loaded { plan, arena, steps });
+        Ok(PlanId(self.plans.len() - 1))
+    }
+
+    fn write(&mut self, buffer: BufferId, elements: &[f32]) {
+        if let FeedMut::F32(target) = self.lasting.get_mut(&self.places[buffer.index()], 0) {
+            target.copy_from_slice(elements);
+        }
+    }
+
+    fn read(&self, buffer: BufferId, elements: &mut [f32]) {
+        elements.copy_from_slice(self.lasting.get(&self.places[buffer.index()], 0));
+    }
+
+    fn feed(
+        &mut self,
+        plan: PlanId,
+        buffer: BufferId,
+        rows: usize,
+        fill: &mut dyn FnMut(FeedMut<'_>),
+    ) {
+        let loaded = &mut self.plans[plan.0];
+        assert!(rows <= loaded.plan.capacity, "invariant: the trainer keeps to the capacity");
+        fill(loaded.arena.get_mut(&own_view(&loaded.plan, buffer), rows));
+    }
+
+    fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live) {
+        let loaded = &mut self.plans[plan.0];
+        assert!(live.rows <= loaded.plan.capacity, "invariant: the trainer keeps to the capacity");
+        let steps = &loaded.steps[steps];
+        let memory = Memory::new(
+            &mut self.lasting,
+            &mut loaded.arena,
+            &mut self.scratch,
+            &mut self.thread_scratch,
+            self.team.threads(),
+        );
+        self.team.run(&|worker| {
+            for step in steps {
+                for phase in 0..step.kernel.phases(live) {
+                    worker.for_each_task(step.kernel.tasks(phase, live), |task| {
+                        // SAFETY: the team runs each task once and meets after each phase; the
+                        // index is this thread's own; the plan was verified when it was built.
+                        unsafe { memory.run_task(step, phase, task, live, worker.index()) };
+                    });
+                }
+            }
+        });
+    }
+
+    fn fetch(&self, plan: PlanId, buffer: BufferId, rows: usize, elements: &mut [f32]) {
+        let loaded = &self.plans[plan.0];
+        let view = own_view(&loaded.plan, buffer);
+        elements.copy_from_slice(loaded.arena.get(&view, rows));
+    }
+}
+
+fn own_view(plan: &Plan, buffer: BufferId) -> View {
+    let ty: TensorType = plan.graph.ty(buffer).clone();
+    View { lasting: false, offset: plan.offsets[buffer.index()], ty }
+}

@@ -1,0 +1,384 @@
+//! Softmax cross-entropy on logits, one loss per row, with its gradient.
+//!
+//! `loss = Σ t (lse − x)` with `lse = log Σ exp(x)` over the last dimension, taken relative to the
+//! largest logit. The target `t` is a class label (`u32`, the logits' shape without the last
+//! dimension) or a distribution (`f32`, the logits' shape). With label smoothing ε,
+//! `t = (1 − ε) target + ε / classes` (Szegedy et al. 2016, as in PyTorch).
+//! Gradient: `dx = upstream (softmax(x) Σt − t)`. A label out of range makes the loss NaN.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CallTypes, Case, CpuKernel, Family, Gradient, Live, Op, OpError, Operand, ReferenceCall, Split,
+    TaskIo,
+};
+use crate::cpu::{math, simd};
+use crate::op::kernel::Shared;
+use crate::tensor::{DType, Shape, TensorType};
+
+/// Inputs: logits, target. Outputs: loss per row, log-sum-exp per row.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SoftmaxCrossEntropy {
+    /// ε in 0..1.
+    pub label_smoothing: f64,
+}
+
+/// Inputs: logits, target, log-sum-exp, upstream gradient per row. Output: gradient of the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SoftmaxCrossEntropyGradient {
+    /// ε in 0..1.
+    pub label_smoothing: f64,
+}
+
+/// Shape of one value per row of logits.
+fn row_shape(logits: &TensorType) -> Shape {
+    Shape(logits.shape.dims()[..logits.shape.rank() - 1].to_vec())
+}
+
+fn check(inputs: &[TensorType], smoothing: f64) -> Result<(), OpError> {
+    let (logits, target) = (&inputs[0], &inputs[1]);
+    if logits.shape.rank() < 2 || logits.shape.last().is_none_or(|classes| classes == 0) {
+        return Err(OpError(format!("logits must be [rows, .., classes], got {logits}")));
+    }
+    let wanted = match target.dtype {
+        DType::U32 => row_shape(logits),
+        _ => logits.shape.clone(),
+    };
+    if logits.dtype != DType::F32 || target.shape != wanted {
+        return Err(OpError(format!(
+            "logits are {logits}: the target must be u32{} or f32{}, got {target}",
+            row_shape(logits),
+            logits.shape
+        )));
+    }
+    if !(0.0..1.0).contains(&smoothing) {
+        return Err(OpError(format!("label smoothing must be in 0..1, got {smoothing}")));
+    }
+    Ok(())
+}
+
+/// The smoothed target of one row, in `f64`.
+fn smoothed(target: &[f64], hard: bool, row: usize, classes: usize, smoothing: f64) -> Vec<f64> {
+    let rest = smoothing / classes as f64;
+    (0..classes)
+        .map(|class| match hard {
+            true if target[row] >= classes as f64 => f64::NAN,
+            true => f64::from(target[row] == class as f64),
+            false => target[row * classes + class],
+        })
+        .map(|t| (1.0 - smoothing) * t + rest)
+        .collect()
+}
+
+fn log_sum_exp(x: &[f64]) -> f64 {
+    let largest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    largest + x.iter().map(|x| (x - largest).exp()).sum::<f64>().ln()
+}
+
+impl Op for SoftmaxCrossEntropy {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn attributes(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("invariant: plain data serialises")
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, OpError> {
+        if inputs.len() != 2 {
+            return Err(OpError(format!("takes logits and target, got {}", inputs.len())));
+        }
+        check(inputs, self.label_smoothing)?;
+        Ok(vec![TensorType::f32(row_shape(&inputs[0])); 2])
+    }
+
+    fn backward(&self, gradient: &mut Gradient<'_>) -> Result<(), OpError> {
+        if gradient.needs(1) || gradient.upstream(1).is_some() {
+            return Err(OpError("only the logits have a gradient".into()));
+        }
+        if let (Some(upstream), true) = (gradient.upstream(0), gradient.needs(0)) {
+            let op = SoftmaxCrossEntropyGradient { label_smoothing: self.label_smoothing };
+            let operands = [gradient.input(0), gradient.input(1), gradient.output(1), upstream];
+            let result = gradient.one(op, &operands)?;
+            gradient.set(0, result);
+        }
+        Ok(())
+    }
+
+    fn reference(&self, call: &ReferenceCall<'_>) -> Vec<Vec<f64>> {
+        let classes = call.input_sizes(0).pop().unwrap_or(1);
+        let hard = call.types.inputs[1].dtype == DType::U32;
+        let (mut losses, mut sums) = (Vec::new(), Vec::new());
+        for (row, x) in call.inputs[0].chunks(classes).enumerate() {
+            let lse = log_sum_exp(x);
+            let target = smoothed(call.inputs[1], hard, row, classes, self.label_smoothing);
+            losses.push(target.iter().zip(x).map(|(t, x)| t * (lse - x)).sum());
+            sums.push(lse);
+        }
+        vec![losses, sums]
+    }
+
+    fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
+        Box::new(Kernel::new(self.label_smoothing, types, false))
+    }
+
+    fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
+        3 * types.inputs[0].shape.elements(rows) as u64
+    }
+}
+
+impl Op for SoftmaxCrossEntropyGradient {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn attributes(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("invariant: plain data serialises")
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, OpError> {
+        let [logits, _, sums, upstream] = inputs else {
+            return Err(OpError(format!("takes four inputs, got {}", inputs.len())));
+        };
+        check(inputs, self.label_smoothing)?;
+        let wanted = TensorType::f32(row_shape(logits));
+        if *sums != wanted || *upstream != wanted {
+            return Err(OpError(format!("expected {wanted}, got {sums} and {upstream}")));
+        }
+        Ok(vec![logits.clone()])
+    }
+
+    fn backward(&self, _gradient: &mut Gradient<'_>) -> Result<(), OpError> {
+        Err(OpError("second derivatives are not supported".into()))
+    }
+
+    fn reference(&self, call: &ReferenceCall<'_>) -> Vec<Vec<f64>> {
+        let classes = call.input_sizes(0).pop().unwrap_or(1);
+        let hard = call.types.inputs[1].dtype == DType::U32;
+        let mut result = Vec::new();
+        for (row, x) in call.inputs[0].chunks(classes).enumerate() {
+            let (lse, upstream) = (call.inputs[2][row], call.inputs[3][row]);
+            let target = smoothed(call.inputs[1], hard, row, classes, self.label_smoothing);
+            let mass: f64 = target.iter().sum();
+            result.extend(
+                x.iter().zip(&target).map(|(x, t)| upstream * ((x - lse).exp() * mass - t)),
+            );
+        }
+        vec![result]
+    }
+
+    fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
+        Box::new(Kernel::new(self.label_smoothing, types, true))
+    }
+
+    fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
+        4 * types.inputs[0].shape.elements(rows) as u64
+    }
+}
+
+/// Both directions: they share the rows of a task and the reading of the target.
+struct Kernel {
+    rows: Shape,
+    classes: usize,
+    smoothing: f32,
+    gradient: bool,
+}
+
+/// Logits per task.
+const ELEMENTS: usize = 1 << 13;
+
+impl Kernel {
+    fn new(smoothing: f64, types: &CallTypes, gradient: bool) -> Self {
+        let logits = &types.inputs[0];
+        let classes = logits.shape.last().expect("invariant: the number of classes is known");
+        Kernel { rows: row_shape(logits), classes, smoothing: smoothing as f32, gradient }
+    }
+
+    fn rows_per_task(&self) -> usize {
+        (ELEMENTS / self.classes).max(1)
+    }
+}
+
+impl CpuKernel for Kernel {
+    fn tasks(&self, _phase: usize, live: &Live) -> usize {
+        self.rows.elements(live.rows).div_ceil(self.rows_per_task())
+    }
+
+    fn split(&self, _phase: usize, _operand: Operand, _live: &Live) -> Split {
+        Split::Chunks(self.rows_per_task() * if self.gradient { self.classes } else { 1 })
+    }
+
+    fn run(&self, _phase: usize, task: usize, _live: &Live, io: &mut TaskIo<'_>) {
+        let first = task * self.rows_per_task();
+        match self.gradient {
+            false => simd::dispatch(Forward { kernel: self, first, io }),
+            true => simd::dispatch(Backward { kernel: self, first, io }),
+        }
+    }
+}
+
+/// `Σ t`, and the `t` of one class, of one row's smoothed target.
+struct Target<'a> {
+    row: Shared<'a>,
+    keep: f32,
+    rest: f32,
+}
+
+impl<'a> Target<'a> {
+    #[inline(always)]
+    fn new(kernel: &Kernel, all: Shared<'a>, row: usize) -> Self {
+        let classes = kernel.classes;
+        let row = match all {
+            Shared::F32(t) => Shared::F32(&t[row * classes..][..classes]),
+            Shared::U32(t) => Shared::U32(&t[row..row + 1]),
+        };
+        Target { row, keep: 1.0 - kernel.smoothing, rest: kernel.smoothing / classes as f32 }
+    }
+}
+
+struct Forward<'a, 'b> {
+    kernel: &'a Kernel,
+    first: usize,
+    io: &'a TaskIo<'b>,
+}
+
+impl simd::Vectorised for Forward<'_, '_> {
+    #[inline(always)]
+    fn run(self) {
+        let Forward { kernel, first, io } = self;
+        let (logits, targets) = (io.input(0), io.input_any(1));
+        let (losses, sums) = (io.output(0), io.output(1));
+        for (i, (loss, sum)) in losses.iter_mut().zip(sums).enumerate() {
+            let x = &logits[(first + i) * kernel.classes..][..kernel.classes];
+            let lse = row_log_sum_exp(x);
+            let target = Target::new(kernel, targets, first + i);
+            let chosen = match target.row {
+                Shared::U32(label) => x.get(label[0] as usize).map_or(f32::NAN, |x| lse - x),
+                Shared::F32(t) => total(x, |i, x| t[i] * (lse - x)),
+            };
+            *loss = target.keep * chosen;
+            if target.rest > 0.0 {
+                *loss += target.rest * total(x, |_, x| lse - x);
+            }
+            *sum = lse;
+        }
+    }
+}
+
+struct Backward<'a, 'b> {
+    kernel: &'a Kernel,
+    first: usize,
+    io: &'a TaskIo<'b>,
+}
+
+impl simd::Vectorised for Backward<'_, '_> {
+    #[inline(always)]
+    fn run(self) {
+        let Backward { kernel, first, io } = self;
+        let classes = kernel.classes;
+        let (logits, targets, sums, upstream) =
+            (io.input(0), io.input_any(1), io.input(2), io.input(3));
+        for (i, out) in io.output(0).chunks_mut(classes).enumerate() {
+            let row = first + i;
+            let x = &logits[row * classes..][..classes];
+            let (lse, scale) = (sums[row], upstream[row]);
+            let target = Target::new(kernel, targets, row);
+            let Target { keep, rest, .. } = target;
+            match target.row {
+                Shared::U32(label) => {
+                    for (o, &x) in out.iter_mut().zip(x) {
+                        *o = scale * (math::exp(x - lse) - rest);
+                    }
+                    match out.get_mut(label[0] as usize) {
+                        Some(o) => *o -= scale * keep,
+                        None => out.fill(f32::NAN),
+                    }
+                }
+                Shared::F32(t) => {
+                    let mass = keep * total(t, |_, t| t) + rest * classes as f32;
+                    for ((o, &x), &t) in out.iter_mut().zip(x).zip(t) {
+                        *o = scale * (math::exp(x - lse) * mass - (keep * t + rest));
+                    }
+                }
+            }
+        }
+    }
+}
+
+const LANES: usize = 16;
+
+/// Sum over a row in a fixed order: 16 lanes, then a tree.
+#[inline(always)]
+fn total(x: &[f32], f: impl Fn(usize, f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    for (group, chunk) in x.chunks(LANES).enumerate() {
+        for (lane, &x) in chunk.iter().enumerate() {
+            lanes[lane] += f(group * LANES + lane, x);
+        }
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn row_log_sum_exp(x: &[f32]) -> f32 {
+    let mut largest = f32::NEG_INFINITY;
+    for &x in x {
+        largest = if x > largest { x } else { largest };
+    }
+    largest + math::log(total(x, |_, x| math::exp(x - largest)))
+}
+
+fn example(classes: usize, soft: bool) -> Vec<TensorType> {
+    let target = match soft {
+        true => TensorType::f32(Shape::rows(&[classes])),
+        false => TensorType::new(DType::U32, Shape::rows(&[])),
+    };
+    vec![TensorType::f32(Shape::rows(&[classes])), target]
+}
+
+const EXAMPLES: [(usize, bool, f64, usize); 6] = [
+    (10, false, 0.0, 7),
+    (10, false, 0.1, 3),
+    (1, false, 0.0, 2),
+    (37, false, 0.0, 300),
+    (5, true, 0.0, 4),
+    (17, true, 0.2, 1),
+];
+
+impl Family for SoftmaxCrossEntropy {
+    const NAME: &'static str = "softmax_cross_entropy";
+
+    fn cases() -> Vec<Case> {
+        EXAMPLES
+            .iter()
+            .map(|&(classes, soft, label_smoothing, rows)| {
+                let case =
+                    Case::new(SoftmaxCrossEntropy { label_smoothing }, example(classes, soft), rows);
+                case.integers(1, classes as u32).gradients(&[0], &[0])
+            })
+            .collect()
+    }
+}
+
+impl Family for SoftmaxCrossEntropyGradient {
+    const NAME: &'static str = "softmax_cross_entropy_gradient";
+
+    fn cases() -> Vec<Case> {
+        EXAMPLES
+            .iter()
+            .map(|&(classes, soft, label_smoothing, rows)| {
+                let mut inputs = example(classes, soft);
+                inputs.extend([TensorType::f32(Shape::rows(&[])), TensorType::f32(Shape::rows(&[]))]);
+                let case = Case::new(SoftmaxCrossEntropyGradient { label_smoothing }, inputs, rows);
+                case.integers(1, classes as u32).gradients(&[], &[])
+            })
+            .collect()
+    }
+}
