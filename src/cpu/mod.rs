@@ -1,0 +1,2 @@
+//! Arithmetic for the CPU.
+pub mod math;
