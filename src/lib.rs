@@ -1,4 +1,5 @@
 //! ironwarp trains neural networks.
 pub mod cpu;
 pub mod error;
+pub mod random;
 pub mod tensor;
