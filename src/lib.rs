@@ -1,5 +1,6 @@
 //! ironwarp trains neural networks.
 pub mod cpu;
 pub mod error;
+pub mod init;
 pub mod random;
 pub mod tensor;
