@@ -2,5 +2,6 @@
 pub mod cpu;
 pub mod error;
 pub mod init;
+pub mod optim;
 pub mod random;
 pub mod tensor;
