@@ -2,7 +2,9 @@
 pub mod cpu;
 pub mod error;
 pub mod exec;
+pub mod init;
 pub mod op;
+pub mod optim;
 pub mod plan;
 pub mod random;
 pub mod tensor;

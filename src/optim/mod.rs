@@ -1,0 +1,2 @@
+//! Optimizers and learning rates.
+pub mod schedule;
