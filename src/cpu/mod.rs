@@ -1,3 +1,4 @@
 //! Fast building blocks on the CPU.
 
+pub mod gemm;
 pub mod tile;
