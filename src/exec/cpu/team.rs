@@ -258,7 +258,7 @@ struct Patience {
 }
 
 /// Every member can have a processor: some ten microseconds of spinning.
-const SPIN: Patience = Patience { spins: 1000, yields: 100 };
+const SPIN: Patience = Patience { spins: 200, yields: 100 };
 /// More members than processors: whoever is waited for needs the processor.
 const YIELD: Patience = Patience { spins: 0, yields: 20 };
 
