@@ -2,7 +2,8 @@
 
 use ndarray::{ArrayBase, Data, Dimension};
 
-use super::dataset::{Column, Dataset, Values};
+use super::column::{Column, Values};
+use super::dataset::Dataset;
 use crate::error::DataError;
 
 impl Dataset {

@@ -2,7 +2,8 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::dataset::{Column, Dataset, Values};
+use super::column::{Column, Values};
+use super::dataset::Dataset;
 
 impl Dataset {
     /// xxh3 of everything a run sees, in order: names, sizes, classes, rows and weights. Two

@@ -1,6 +1,7 @@
 //! Sample weights, and class weights as a way to make them.
 
-use super::dataset::{Dataset, Values};
+use super::column::Values;
+use super::dataset::Dataset;
 use crate::error::DataError;
 
 impl Dataset {
