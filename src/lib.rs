@@ -1,8 +1,10 @@
 //! ironwarp trains neural networks.
 pub mod cpu;
+pub mod data;
 pub mod error;
 pub mod exec;
 pub mod init;
+pub mod layer;
 pub mod op;
 pub mod optim;
 pub mod plan;

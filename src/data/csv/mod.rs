@@ -1,0 +1,341 @@
+//! CSV files into tables: reading, limits, places of errors. Types are inferred in `infer`.
+
+mod infer;
+mod meter;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use ::csv::{ByteRecord, ErrorKind, ReaderBuilder};
+
+use self::infer::Cells;
+use self::meter::Meter;
+use super::dataset::Dataset;
+use super::gzip::{Source, peek, read_error};
+use super::preprocessing::Preprocessing;
+use super::recipe::Recipe;
+use super::table::{Kind, Table};
+use crate::error::DataError;
+
+/// Longest field, in bytes.
+const MAX_FIELD: usize = 1 << 20;
+
+/// A CSV file, plain or gzip, about to be read: how its text is to be understood.
+///
+/// By default fields are separated by commas and may be quoted with `"`, the first line names
+/// the columns, and an empty cell is a missing one. Space around a cell does not count, blank
+/// lines are skipped, and a byte order mark, CRLF and an absent final newline are accepted.
+///
+/// A column holds numbers if all its cells that are not missing are numbers, and categories
+/// otherwise; but if most of them are numbers the others are taken for mistakes and refused, as
+/// are `nan`, `inf` and numbers beyond the range of `f64`.
+///
+/// ```
+/// use ironwarp::data::{Csv, Kind};
+///
+/// let text = "age,city\n31,Bonn\n?,Ulm\n";
+/// let table = Csv::new(text.as_bytes()).missing_words(&["?"]).read()?;
+/// assert_eq!(table.columns()[0].kind(), Kind::Number);
+/// assert_eq!(table.columns()[0].number(1), None);
+/// assert_eq!(table.columns()[1].word(1), Some("Ulm"));
+/// # Ok::<(), ironwarp::error::DataError>(())
+/// ```
+pub struct Csv<'a> {
+    reader: Box<dyn Read + 'a>,
+    /// The file, or `<memory>`.
+    name: String,
+    header: bool,
+    delimiter: u8,
+    missing_words: Vec<String>,
+    /// Kinds by column name, and whether the column must exist.
+    kinds: Vec<(String, Kind, bool)>,
+}
+
+impl Dataset {
+    /// Opens a CSV file; [`Csv`] says how it is read.
+    ///
+    /// ```no_run
+    /// use ironwarp::data::Dataset;
+    ///
+    /// let (train, test) =
+    ///     Dataset::csv("digits.csv")?.target("digit")?.standardize().split(0.8, 42)?;
+    /// # Ok::<(), ironwarp::error::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn csv(path: impl AsRef<Path>) -> Result<Csv<'static>, DataError> {
+        Csv::open(path)
+    }
+}
+
+impl Csv<'static> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<Csv<'static>, DataError> {
+        let path = path.as_ref();
+        let file = File::open(path)
+            .map_err(|source| DataError::Read { path: PathBuf::from(path), source })?;
+        Ok(Csv { name: path.display().to_string(), ..Csv::new(file) })
+    }
+}
+
+impl<'a> Csv<'a> {
+    /// Reads from anything; errors call it `<memory>`.
+    pub fn new(reader: impl Read + 'a) -> Csv<'a> {
+        Csv {
+            reader: Box::new(reader),
+            name: "<memory>".into(),
+            header: true,
+            delimiter: b',',
+            missing_words: Vec::new(),
+            kinds: Vec::new(),
+        }
+    }
+
+    /// The first line is data; the columns are named "0", "1", ...
+    pub fn no_header(mut self) -> Self {
+        self.header = false;
+        self
+    }
+
+    /// The byte between fields, such as `b';'` or `b'\t'`. Default: a comma.
+    pub fn delimiter(mut self, delimiter: u8) -> Self {
+        self.delimiter = delimiter;
+        self
+    }
+
+    /// Words that stand for a missing cell beside the empty one, exactly as written.
+    pub fn missing_words(mut self, words: &[&str]) -> Self {
+        self.missing_words = words.iter().map(|&word| word.into()).collect();
+        self
+    }
+
+    /// Columns whose cells must all be numbers.
+    pub fn numbers(self, columns: &[&str]) -> Self {
+        self.declare(columns, Kind::Number)
+    }
+
+    /// Columns of categories even if their cells look like numbers.
+    pub fn categories(self, columns: &[&str]) -> Self {
+        self.declare(columns, Kind::Category)
+    }
+
+    /// Takes numbers for numbers and categories for categories as a fitted preprocessing does, so
+    /// that a short file is understood like the one it was fitted on.
+    pub fn types_from(mut self, preprocessing: &Preprocessing) -> Self {
+        let kinds = preprocessing.kinds().map(|(name, kind)| (name.into(), kind, false));
+        self.kinds.extend(kinds);
+        self
+    }
+
+    fn declare(mut self, columns: &[&str], kind: Kind) -> Self {
+        self.kinds.extend(columns.iter().map(|&name| (name.into(), kind, true)));
+        self
+    }
+
+    /// [`Csv::read`], then [`Table::target`].
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn target(self, name: &str) -> Result<Recipe, DataError> {
+        self.read()?.target(name)
+    }
+
+    /// [`Csv::read`], then [`Table::targets`].
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn targets(self, names: &[&str]) -> Result<Recipe, DataError> {
+        self.read()?.targets(names)
+    }
+
+    /// Reads the whole file. A field may be up to 1 MiB long and a row up to 64 MiB.
+    ///
+    /// # Errors
+    /// With the line, the column and up to 40 bytes of the cell where there is one: if the file
+    /// cannot be read, its gzip data is damaged, it has no rows, a row is longer or shorter than
+    /// the header, text is not UTF-8, a quote is never closed, a limit is passed, a column has no
+    /// name or that of another, a declared column does not exist, or a cell is not of its
+    /// column's kind.
+    pub fn read(self) -> Result<Table, DataError> {
+        let name = self.name;
+        let source = Source::new(self.reader)
+            .map_err(|error| read_error(error, &name, false, "line 1".into()))?;
+        let gzip = source.gzip;
+        let text = without_mark(source.reader)
+            .map_err(|error| read_error(error, &name, gzip, "line 1".into()))?;
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(self.delimiter)
+            .from_reader(Meter::new(text));
+        let record = ByteRecord::new();
+        let mut rows = Rows { reader, record, name, gzip, line: 1, several_lines: false };
+
+        let header = if self.header { rows.header()? } else { Vec::new() };
+        let mut lines = Vec::new();
+        let mut columns: Vec<Cells> = header.iter().map(|_| Cells::default()).collect();
+        let mut names = header;
+        while rows.advance()? {
+            if columns.is_empty() {
+                columns.resize_with(rows.record.len(), Cells::default);
+                names = (0..columns.len()).map(|index| index.to_string()).collect();
+            }
+            rows.check_width(names.len(), self.header)?;
+            for (index, column) in columns.iter_mut().enumerate() {
+                column.push(rows.field(index, &names)?);
+            }
+            lines.push(rows.line);
+        }
+        rows.check_quotes()?;
+        if lines.is_empty() {
+            let what = if self.header {
+                "there are no rows after the header"
+            } else {
+                "the file is empty"
+            };
+            return Err(rows.fault("line 1", what.into()));
+        }
+        if let Some((missing, ..)) =
+            self.kinds.iter().find(|(name, _, required)| *required && !names.contains(name))
+        {
+            return Err(rows.fault("the header", format!("there is no column `{missing}`")));
+        }
+        let mut typed = Vec::with_capacity(names.len());
+        for (name, cells) in names.into_iter().zip(columns) {
+            let kind =
+                self.kinds.iter().find(|(other, ..)| *other == name).map(|&(_, kind, _)| kind);
+            let column = cells.typed(&name, kind, &self.missing_words).map_err(|fault| {
+                let place = format!("line {}, column `{name}`", lines[fault.row]);
+                rows.fault(&place, fault.message)
+            })?;
+            typed.push(column);
+        }
+        Table::from_parts(rows.name, lines, typed)
+    }
+}
+
+/// The records of a file, and where they stand.
+struct Rows<'a> {
+    reader: ::csv::Reader<Meter<Box<dyn Read + 'a>>>,
+    record: ByteRecord,
+    name: String,
+    gzip: bool,
+    /// Line on which the record begins.
+    line: u64,
+    /// Whether it ends on another.
+    several_lines: bool,
+}
+
+impl Rows<'_> {
+    /// Reads the next record, `false` at the end.
+    fn advance(&mut self) -> Result<bool, DataError> {
+        let begun = self.reader.position().byte();
+        self.reader.get_mut().begin_record(begun);
+        let more = self.reader.read_byte_record(&mut self.record).map_err(|error| {
+            let line = self.reader.position().line();
+            let place = format!("line {line}");
+            if self.reader.get_ref().overrun() {
+                let message = "the row is longer than 64 MiB; is a quote not closed?";
+                return self.fault(&place, message.into());
+            }
+            match error.into_kind() {
+                ErrorKind::Io(source) => read_error(source, &self.name, self.gzip, place),
+                _ => self.fault(&place, "the row is malformed".into()),
+            }
+        })?;
+        // The reader's own line is that of the record's end, with the newline only if it is the
+        // last byte (of CRLF it takes the CR first), and blank lines before the record count.
+        let end = self.reader.position();
+        let inside = self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let newline = u64::from(self.reader.get_ref().byte_before(end.byte()) == Some(b'\n'));
+        if more {
+            self.line = end.line().saturating_sub(inside + newline);
+            self.several_lines = inside > 0;
+        }
+        Ok(more)
+    }
+
+    fn header(&mut self) -> Result<Vec<String>, DataError> {
+        if !self.advance()? {
+            return Err(self.fault("line 1", "the file is empty".into()));
+        }
+        let count = self.record.len();
+        let places: Vec<String> = (0..count).map(|index| index.to_string()).collect();
+        let mut names = Vec::with_capacity(count);
+        for index in 0..count {
+            names.push(self.field(index, &places)?.to_string());
+        }
+        if names.iter().all(|name| name.parse::<f64>().is_ok()) {
+            let message = "the header is all numbers; if the file has none, call `no_header()`";
+            return Err(self.fault(&format!("line {}", self.line), message.into()));
+        }
+        Ok(names)
+    }
+
+    fn check_width(&self, expected: usize, header: bool) -> Result<(), DataError> {
+        let found = self.record.len();
+        if found == expected {
+            return Ok(());
+        }
+        let first = if header { "the header" } else { "the first row" };
+        let message = format!("{found} fields, but {first} has {expected}");
+        Err(self.fault(&format!("line {}", self.line), message))
+    }
+
+    /// The text of a field without the space around it.
+    fn field(&self, index: usize, names: &[String]) -> Result<&str, DataError> {
+        let place = || format!("line {}, column `{}`", self.line, names[index]);
+        let bytes = &self.record[index];
+        if bytes.len() > MAX_FIELD {
+            let message = format!("the field is {} bytes long, more than 1 MiB", bytes.len());
+            return Err(self.fault(&place(), message));
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.trim()),
+            Err(_) => {
+                let text = shortened(&String::from_utf8_lossy(bytes));
+                Err(self.fault(&place(), format!("`{text}` is not UTF-8 text")))
+            }
+        }
+    }
+
+    /// A quote that is never closed swallows the rows after it; the count of quotes tells.
+    fn check_quotes(&self) -> Result<(), DataError> {
+        match self.reader.get_ref().odd_quotes() && self.several_lines {
+            false => Ok(()),
+            true => {
+                let message = "a quote in this row is not closed";
+                Err(self.fault(&format!("line {}", self.line), message.into()))
+            }
+        }
+    }
+
+    fn fault(&self, place: &str, message: String) -> DataError {
+        DataError::Malformed { file: self.name.clone(), place: place.into(), message }
+    }
+}
+
+/// The text behind a byte order mark, if there is one.
+fn without_mark<'a>(reader: impl Read + 'a) -> std::io::Result<Box<dyn Read + 'a>> {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    let (head, mut reader) = peek::<3>(reader)?;
+    if head == MARK {
+        reader.by_ref().take(MARK.len() as u64).read_to_end(&mut Vec::new())?;
+    }
+    Ok(Box::new(reader))
+}
+
+/// A cell's text for an error: at most 40 bytes of it, control characters escaped.
+fn shortened(text: &str) -> String {
+    let mut end = text.len().min(40);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let dots = if end < text.len() { "..." } else { "" };
+    format!("{}{dots}", text[..end].escape_debug())
+}

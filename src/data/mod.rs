@@ -1,0 +1,38 @@
+//! Data in memory: named columns of equal row count, and where they come from.
+//!
+//! A [`Dataset`] holds what a model reads (inputs) and what it should say (targets), as 32-bit
+//! floats and indices, ready to be gathered into batches. It is made from arrays
+//! ([`Dataset::from_arrays`]), from a CSV file ([`Dataset::csv`]), from IDX files
+//! ([`Dataset::idx`]) or from any columns ([`Dataset::new`]).
+//!
+//! Files of rows take three steps: a [`Table`] of raw cells; a [`Recipe`] that says what is to be
+//! done to its columns; a [`Preprocessing`], which is the recipe fitted on the training rows. The
+//! last travels with the model and turns raw rows into inputs wherever the model is used.
+//!
+//! Rows count from 0 everywhere, lines of a file from 1.
+
+mod arrays;
+mod column;
+mod csv;
+mod dataset;
+mod fingerprint;
+mod gzip;
+pub mod idx;
+mod preprocessing;
+mod recipe;
+mod split;
+mod table;
+mod weights;
+
+pub use arrays::{Element, IntoColumn};
+pub use column::{Column, Values};
+pub use csv::Csv;
+pub use dataset::{ColumnId, Dataset, Task};
+pub use preprocessing::{
+    InputTransform, NumberTarget, Preprocessing, Scaling, TargetTransform, Transform,
+};
+pub use recipe::{ColumnRecipe, Encoding, Impute, Recipe, Scale};
+pub use table::{Kind, Table, TableColumn};
+
+#[cfg(test)]
+mod tests;

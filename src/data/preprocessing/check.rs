@@ -1,0 +1,90 @@
+//! Preprocessing read from a file is checked before it is trusted.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+
+use super::{InputTransform, Preprocessing, Scaling, TargetTransform, Transform};
+use crate::error::DataError;
+
+/// The fields of [`Preprocessing`] as they stand in a file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Unchecked {
+    pub(super) inputs: Vec<InputTransform>,
+    pub(super) target: TargetTransform,
+    pub(super) ignored: Vec<String>,
+}
+
+impl TryFrom<Unchecked> for Preprocessing {
+    type Error = DataError;
+
+    fn try_from(raw: Unchecked) -> Result<Preprocessing, DataError> {
+        let Unchecked { inputs, target, ignored } = raw;
+        let mut names = HashSet::new();
+        let columns = inputs.iter().map(|input| &input.column).chain(target.columns());
+        for name in columns.chain(&ignored) {
+            if !names.insert(name) {
+                return Err(fault(name, "named twice"));
+            }
+        }
+        if inputs.is_empty() {
+            return Err(DataError::Invalid("preprocessing without inputs".into()));
+        }
+        for input in &inputs {
+            input.transform.check().map_err(|what| fault(&input.column, what))?;
+        }
+        match &target {
+            TargetTransform::Classes { column, classes } => {
+                distinct(classes).map_err(|what| fault(column, what))?;
+            }
+            TargetTransform::Numbers(targets) => {
+                if targets.is_empty() {
+                    return Err(DataError::Invalid("preprocessing without targets".into()));
+                }
+                for target in targets {
+                    target.scaling.check().map_err(|what| fault(&target.column, what))?;
+                }
+            }
+        }
+        Ok(Preprocessing { inputs, target, ignored })
+    }
+}
+
+fn fault(column: &str, what: &str) -> DataError {
+    DataError::Invalid(format!("preprocessing of column `{column}`: {what}"))
+}
+
+impl Transform {
+    fn check(&self) -> Result<(), &'static str> {
+        match self {
+            Transform::Number { fill, scaling } => {
+                scaling.check()?;
+                let finite = fill.is_none_or(f64::is_finite);
+                if finite { Ok(()) } else { Err("the imputed value is not finite") }
+            }
+            Transform::OneHot { categories, .. } | Transform::Ordinal { categories, .. } => {
+                distinct(categories)
+            }
+        }
+    }
+}
+
+impl Scaling {
+    fn check(self) -> Result<(), &'static str> {
+        let (offset, divisor) = self.parts();
+        if offset.is_finite() && divisor.is_finite() && divisor > 0.0 {
+            return Ok(());
+        }
+        Err("the scaling is not of finite numbers with a positive width")
+    }
+}
+
+/// Refuses an empty list and one that names something twice.
+fn distinct(words: &[String]) -> Result<(), &'static str> {
+    if words.is_empty() {
+        return Err("there are no categories");
+    }
+    let unique: HashSet<&String> = words.iter().collect();
+    if unique.len() == words.len() { Ok(()) } else { Err("a category is listed twice") }
+}

@@ -1,0 +1,240 @@
+//! Statistics of the training rows. Conventions are scikit-learn's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::recipe::{Encoding, Impute, Recipe, Scale};
+use super::super::table::{Kind, Table, TableColumn};
+use super::check::Unchecked;
+use super::target::class_of;
+use super::{InputTransform, NumberTarget, Preprocessing, Scaling, TargetTransform, Transform};
+use crate::error::DataError;
+
+/// Most classes that are seen in a target of numbers unasked.
+const MAX_NUMBER_CLASSES: usize = 1000;
+
+impl Recipe {
+    /// The preprocessing fitted on the rows of `train`; classes come from `target`.
+    pub(in super::super) fn fit(
+        &self,
+        train: &Table,
+        target: &TargetTransform,
+    ) -> Result<Preprocessing, DataError> {
+        let columns = train.columns().iter().filter(|column| self.is_input(column.name()));
+        let input = |column: &TableColumn| {
+            Ok(InputTransform {
+                column: column.name().into(),
+                transform: self.input(train, column)?,
+            })
+        };
+        let inputs: Vec<InputTransform> = columns.map(input).collect::<Result<_, DataError>>()?;
+        if inputs.is_empty() {
+            return Err(train.fault("the table", "there is no input column left".into()));
+        }
+        let target = match target {
+            TargetTransform::Numbers(targets) if self.standardize_target => {
+                TargetTransform::Numbers(standardized(train, targets)?)
+            }
+            other => other.clone(),
+        };
+        Preprocessing::try_from(Unchecked { inputs, target, ignored: self.ignored.clone() })
+    }
+
+    fn input(&self, train: &Table, column: &TableColumn) -> Result<Transform, DataError> {
+        let recipe = self.column_recipe(column.name());
+        let impute = recipe.imputes(column.kind());
+        if column.kind() == Kind::Number {
+            let mut numbers: Vec<f64> = present(column).collect();
+            let fill = impute.map(|how| fill_number(train, column, how, &numbers)).transpose()?;
+            numbers.extend(fill.iter().cycle().take(fill.map_or(0, |_| column.missing())));
+            let scaling = scaling(train, column, recipe.scale, &numbers)?;
+            return Ok(Transform::Number { fill, scaling });
+        }
+        let fill = impute.map(|how| fill_word(train, column, how)).transpose()?;
+        let words: BTreeSet<&str> =
+            (0..column.len()).filter_map(|row| column.word(row).or(fill.as_deref())).collect();
+        let categories: Vec<String> = words.into_iter().map(String::from).collect();
+        if categories.is_empty() {
+            return Err(no_value(train, column));
+        }
+        Ok(match recipe.encoding {
+            Encoding::OneHot => Transform::OneHot { fill, categories },
+            Encoding::Ordinal => Transform::Ordinal { fill, categories },
+        })
+    }
+
+    /// The target's kind and classes; numbers are not scaled yet.
+    pub(in super::super) fn target_transform(
+        &self,
+        table: &Table,
+    ) -> Result<TargetTransform, DataError> {
+        let columns: Vec<&TableColumn> =
+            self.targets.iter().filter_map(|name| table.column(name)).collect();
+        let classify = self.classify.unwrap_or_else(|| match columns[..] {
+            [column] => column.kind() == Kind::Category || numbered(column),
+            _ => false,
+        });
+        if classify {
+            let [column] = columns[..] else {
+                return Err(DataError::Invalid(
+                    "a classification has one target column; there are several".into(),
+                ));
+            };
+            return Ok(TargetTransform::Classes {
+                column: column.name().into(),
+                classes: classes(table, column)?,
+            });
+        }
+        if let Some(column) = columns.iter().find(|column| column.kind() == Kind::Category) {
+            let message = "a regression needs a target of numbers; these are categories";
+            return Err(table.fault(&format!("column `{}`", column.name()), message.into()));
+        }
+        let unscaled = |column: &&TableColumn| NumberTarget {
+            column: column.name().into(),
+            scaling: Scaling::None,
+        };
+        Ok(TargetTransform::Numbers(columns.iter().map(unscaled).collect()))
+    }
+}
+
+/// The numbers that are not missing.
+fn present(column: &TableColumn) -> impl Iterator<Item = f64> {
+    (0..column.len()).filter_map(|row| column.number(row))
+}
+
+/// Whether the numbers are 0, 1, ... k - 1, all occurring, with k from 2 to half the rows.
+fn numbered(column: &TableColumn) -> bool {
+    let most = MAX_NUMBER_CLASSES.min(column.len() / 2);
+    let mut seen = vec![false; most];
+    for number in present(column) {
+        if number < 0.0 || number >= most as f64 || number.fract() != 0.0 {
+            return false;
+        }
+        seen[number as usize] = true;
+    }
+    let classes = seen.iter().take_while(|&&seen| seen).count();
+    classes >= 2 && seen[classes..].iter().all(|&seen| !seen)
+}
+
+/// The different classes, sorted as numbers if they are numbers.
+fn classes(table: &Table, column: &TableColumn) -> Result<Vec<String>, DataError> {
+    let classes: BTreeSet<String> =
+        (0..column.len()).filter_map(|row| class_of(column, row)).collect();
+    let mut classes: Vec<String> = classes.into_iter().collect();
+    if column.kind() == Kind::Number {
+        let number = |class: &String| class.parse::<f64>().unwrap_or(f64::NAN);
+        classes.sort_by(|a, b| number(a).total_cmp(&number(b)));
+    }
+    if classes.len() < 2 {
+        let message = format!("a classification needs two classes, there are {}", classes.len());
+        return Err(table.fault(&format!("column `{}`", column.name()), message));
+    }
+    Ok(classes)
+}
+
+fn standardized(train: &Table, targets: &[NumberTarget]) -> Result<Vec<NumberTarget>, DataError> {
+    let fitted = |target: &NumberTarget| {
+        let name = &target.column;
+        let column = train.column(name).ok_or_else(|| train.no_column(name))?;
+        let numbers: Vec<f64> = present(column).collect();
+        let scaling = scaling(train, column, Scale::Standard, &numbers)?;
+        Ok(NumberTarget { column: name.clone(), scaling })
+    };
+    targets.iter().map(fitted).collect()
+}
+
+fn fill_number(
+    train: &Table,
+    column: &TableColumn,
+    how: &Impute,
+    numbers: &[f64],
+) -> Result<f64, DataError> {
+    let fill = match how {
+        Impute::Constant(number) => *number,
+        _ if numbers.is_empty() => return Err(no_value(train, column)),
+        Impute::Median => median(numbers),
+        Impute::MostFrequent => most_frequent(numbers),
+        // Words are never a number's imputation; ColumnRecipe::impute sees to that.
+        Impute::Mean | Impute::Word(_) => mean(numbers),
+    };
+    finite(train, column, "the imputed value", fill)
+}
+
+fn fill_word(train: &Table, column: &TableColumn, how: &Impute) -> Result<String, DataError> {
+    if let Impute::Word(word) = how {
+        return Ok(word.clone());
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    (0..column.len())
+        .filter_map(|row| column.word(row))
+        .for_each(|word| *counts.entry(word).or_default() += 1);
+    // The first of equals, in sorted order.
+    let most = counts.iter().rev().max_by_key(|&(_, count)| count);
+    most.map(|(word, _)| word.to_string()).ok_or_else(|| no_value(train, column))
+}
+
+fn mean(numbers: &[f64]) -> f64 {
+    numbers.iter().sum::<f64>() / numbers.len() as f64
+}
+
+fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() % 2 {
+        0 => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        _ => sorted[middle],
+    }
+}
+
+fn most_frequent(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let runs = sorted.chunk_by(|a, b| a == b);
+    // max_by_key takes the last of equals; reversed, that is the smallest.
+    let runs: Vec<&[f64]> = runs.collect();
+    runs.iter().rev().max_by_key(|run| run.len()).map_or(0.0, |run| run[0])
+}
+
+fn scaling(
+    train: &Table,
+    column: &TableColumn,
+    scale: Scale,
+    numbers: &[f64],
+) -> Result<Scaling, DataError> {
+    if scale == Scale::None {
+        return Ok(Scaling::None);
+    }
+    if numbers.is_empty() {
+        return Err(no_value(train, column));
+    }
+    let min = numbers.iter().copied().fold(f64::INFINITY, f64::min);
+    let max = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    finite(train, column, "the range", max - min)?;
+    if scale == Scale::MinMax {
+        return Ok(Scaling::MinMax { min, max });
+    }
+    if min == max {
+        return Ok(Scaling::Standard { mean: min, deviation: 0.0 });
+    }
+    let mean = finite(train, column, "the sum", mean(numbers))?;
+    let count = numbers.len() as f64;
+    let variance = numbers.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
+    finite(train, column, "the variance", variance)?;
+    // A variance within its own rounding error is none: the bound for a mean of n summands.
+    let noise = count * f64::EPSILON * variance + (count * mean * f64::EPSILON).powi(2);
+    let deviation = if variance <= noise { 0.0 } else { variance.sqrt() };
+    Ok(Scaling::Standard { mean, deviation })
+}
+
+fn finite(train: &Table, column: &TableColumn, what: &str, x: f64) -> Result<f64, DataError> {
+    if x.is_finite() {
+        return Ok(x);
+    }
+    let message = format!("{what} of the numbers is too large for double precision");
+    Err(train.fault(&format!("column `{}`", column.name()), message))
+}
+
+fn no_value(train: &Table, column: &TableColumn) -> DataError {
+    let message = "no training row has a value; ignore the column";
+    train.fault(&format!("column `{}`", column.name()), message.into())
+}

@@ -1,0 +1,147 @@
+//! Raw cells into features.
+
+use std::collections::HashMap;
+
+use super::super::column::Column;
+use super::super::table::{Cells, Kind, Table, TableColumn};
+use super::{InputTransform, Preprocessing, Transform};
+use crate::error::DataError;
+
+impl Preprocessing {
+    /// The column `features` of a table's rows.
+    pub(super) fn features(&self, table: &Table) -> Result<Column, DataError> {
+        let width: usize = self.inputs.iter().map(|input| input.transform.width()).sum();
+        let elements = width.checked_mul(table.len()).ok_or_else(|| {
+            DataError::Invalid(format!("{width} features of {} rows are too many", table.len()))
+        })?;
+        let mut features = Vec::new();
+        features.try_reserve_exact(elements).map_err(|_| {
+            DataError::Invalid(format!(
+                "{width} features of {} rows do not fit into memory; a column with many \
+                 categories can be `ordinal()` or ignored",
+                table.len()
+            ))
+        })?;
+        features.resize(elements, 0.0);
+        let mut offset = 0;
+        for input in &self.inputs {
+            let rows = features.chunks_exact_mut(width).map(|row| &mut row[offset..]);
+            input.apply(table, rows)?;
+            offset += input.transform.width();
+        }
+        Ok(Column::numbers("features", &[width], features))
+    }
+}
+
+impl Transform {
+    /// Features that it makes.
+    pub(super) fn width(&self) -> usize {
+        match self {
+            Transform::OneHot { categories, .. } => categories.len(),
+            _ => 1,
+        }
+    }
+}
+
+impl InputTransform {
+    /// Writes the features of every row, which are 0 before; they begin each slice of `rows`.
+    fn apply<'a>(
+        &self,
+        table: &Table,
+        rows: impl Iterator<Item = &'a mut [f32]>,
+    ) -> Result<(), DataError> {
+        let column = table.column(&self.column).ok_or_else(|| table.no_column(&self.column))?;
+        match &self.transform {
+            Transform::Number { fill, scaling } => {
+                for (row, out) in rows.enumerate() {
+                    let number = number(table, column, row)?.or(*fill);
+                    let number = number.ok_or_else(|| missing(table, row, column))?;
+                    out[0] = single(table, column, row, scaling.apply(number))?;
+                }
+            }
+            Transform::OneHot { fill, categories } => {
+                let places = self.places(table, column, fill.as_deref(), categories)?;
+                for (out, place) in rows.zip(places) {
+                    if place < categories.len() {
+                        out[place] = 1.0;
+                    }
+                }
+            }
+            Transform::Ordinal { fill, categories } => {
+                let places = self.places(table, column, fill.as_deref(), categories)?;
+                rows.zip(places).for_each(|(out, place)| out[0] = place as f32);
+            }
+        }
+        Ok(())
+    }
+
+    /// Each row's place in the list of categories; the list's length for a word not in it.
+    fn places(
+        &self,
+        table: &Table,
+        column: &TableColumn,
+        fill: Option<&str>,
+        categories: &[String],
+    ) -> Result<Vec<usize>, DataError> {
+        let index: HashMap<&str, usize> =
+            categories.iter().enumerate().map(|(place, word)| (word.as_str(), place)).collect();
+        let place = |row| {
+            if let Some(number) = column.number(row) {
+                let message = format!(
+                    "{number} is a number where a category is expected; read the file with \
+                     `types_from` the preprocessing"
+                );
+                return Err(table.cell_fault(row, &self.column, &message));
+            }
+            let word = column.word(row).or(fill).ok_or_else(|| missing(table, row, column))?;
+            Ok(index.get(word).copied().unwrap_or(categories.len()))
+        };
+        (0..table.len()).map(place).collect()
+    }
+}
+
+/// The number of a row, `None` if it is missing.
+pub(super) fn number(
+    table: &Table,
+    column: &TableColumn,
+    row: usize,
+) -> Result<Option<f64>, DataError> {
+    match &column.cells {
+        Cells::Numbers(numbers) => Ok(Some(numbers[row]).filter(|x| !x.is_nan())),
+        Cells::Categories { .. } => match column.word(row) {
+            None => Ok(None),
+            Some(word) => {
+                let message = format!("`{word}` is a category where a number is expected");
+                Err(table.cell_fault(row, column.name(), &message))
+            }
+        },
+    }
+}
+
+/// A result in single precision, which it must fit.
+pub(super) fn single(
+    table: &Table,
+    column: &TableColumn,
+    row: usize,
+    number: f64,
+) -> Result<f32, DataError> {
+    let rounded = number as f32;
+    if rounded.is_finite() {
+        return Ok(rounded);
+    }
+    let message = format!("{number:e} is too large for single precision; scale the column");
+    Err(table.cell_fault(row, column.name(), &message))
+}
+
+fn missing(table: &Table, row: usize, column: &TableColumn) -> DataError {
+    let example = match column.kind() {
+        Kind::Number => "Impute::Median",
+        Kind::Category => "Impute::MostFrequent",
+    };
+    let message = format!(
+        "the cell is missing, as {} of {} are; say `impute({example})` or `drop_missing()`",
+        column.missing(),
+        column.len()
+    );
+    table.cell_fault(row, column.name(), &message)
+}

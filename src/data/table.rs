@@ -1,0 +1,282 @@
+//! Tables: typed columns of raw cells, before any preprocessing.
+
+use std::collections::HashSet;
+
+use super::recipe::Recipe;
+use crate::error::DataError;
+
+/// Code of a missing cell in a column of categories.
+const MISSING: u32 = u32::MAX;
+
+/// What the cells of a column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Finite numbers.
+    Number,
+    /// Words out of a list.
+    Category,
+}
+
+/// A column of raw cells, some of them perhaps missing.
+#[derive(Clone, Debug)]
+pub struct TableColumn {
+    name: String,
+    pub(super) cells: Cells,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Cells {
+    /// A missing number is a NaN.
+    Numbers(Vec<f64>),
+    /// `words` is sorted and unique; a missing cell's code is [`MISSING`].
+    Categories { words: Vec<String>, codes: Vec<u32> },
+}
+
+impl TableColumn {
+    /// A column of numbers, `None` where one is missing.
+    pub fn numbers(
+        name: impl Into<String>,
+        cells: impl IntoIterator<Item = Option<f64>>,
+    ) -> TableColumn {
+        // A NaN given as a number must not pass for a missing one: Table::new refuses infinities.
+        let number = |x: f64| if x.is_nan() { f64::INFINITY } else { x };
+        let cells = cells.into_iter().map(|cell| cell.map_or(f64::NAN, number)).collect();
+        TableColumn { name: name.into(), cells: Cells::Numbers(cells) }
+    }
+
+    /// A column of words, `None` where one is missing.
+    pub fn categories<W: AsRef<str>>(
+        name: impl Into<String>,
+        cells: impl IntoIterator<Item = Option<W>>,
+    ) -> TableColumn {
+        let cells: Vec<Option<W>> = cells.into_iter().collect();
+        let mut words: Vec<&str> = cells.iter().flatten().map(AsRef::as_ref).collect();
+        words.sort_unstable();
+        words.dedup();
+        let code = |cell: &Option<W>| {
+            cell.as_ref().map_or(MISSING, |word| {
+                words.binary_search(&word.as_ref()).expect("invariant: every word is listed") as u32
+            })
+        };
+        let codes = cells.iter().map(code).collect();
+        let words = words.into_iter().map(String::from).collect();
+        TableColumn { name: name.into(), cells: Cells::Categories { words, codes } }
+    }
+
+    /// The column's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its cells are.
+    pub fn kind(&self) -> Kind {
+        match self.cells {
+            Cells::Numbers(_) => Kind::Number,
+            Cells::Categories { .. } => Kind::Category,
+        }
+    }
+
+    /// Number of cells.
+    pub fn len(&self) -> usize {
+        match &self.cells {
+            Cells::Numbers(numbers) => numbers.len(),
+            Cells::Categories { codes, .. } => codes.len(),
+        }
+    }
+
+    /// Whether there are no cells.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number in a row; `None` if there is no such row, the cell is missing or is a word.
+    pub fn number(&self, row: usize) -> Option<f64> {
+        match &self.cells {
+            Cells::Numbers(numbers) => numbers.get(row).copied().filter(|x| !x.is_nan()),
+            Cells::Categories { .. } => None,
+        }
+    }
+
+    /// The word in a row; `None` if there is no such row, the cell is missing or is a number.
+    pub fn word(&self, row: usize) -> Option<&str> {
+        match &self.cells {
+            Cells::Numbers(_) => None,
+            Cells::Categories { words, codes } => {
+                codes.get(row).and_then(|&code| words.get(code as usize)).map(String::as_str)
+            }
+        }
+    }
+
+    /// Whether the cell of a row is missing.
+    pub fn is_missing(&self, row: usize) -> bool {
+        self.number(row).is_none() && self.word(row).is_none()
+    }
+
+    /// Number of missing cells.
+    pub fn missing(&self) -> usize {
+        (0..self.len()).filter(|&row| self.is_missing(row)).count()
+    }
+
+    fn select(&self, rows: &[usize]) -> TableColumn {
+        let cells = match &self.cells {
+            Cells::Numbers(numbers) => Cells::Numbers(rows.iter().map(|&r| numbers[r]).collect()),
+            Cells::Categories { words, codes } => Cells::Categories {
+                words: words.clone(),
+                codes: rows.iter().map(|&r| codes[r]).collect(),
+            },
+        };
+        TableColumn { name: self.name.clone(), cells }
+    }
+}
+
+/// Named columns of raw cells, of equal length. Read one with [`Csv`](super::Csv), or make one
+/// from columns.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// The file, or `<memory>`.
+    source: String,
+    /// Line of each row; empty if the table came from no file.
+    lines: Vec<u64>,
+    columns: Vec<TableColumn>,
+    rows: usize,
+}
+
+impl Table {
+    /// A table of these columns.
+    ///
+    /// # Errors
+    /// If there is no column or no row, a name is empty or taken twice, row counts differ, or a
+    /// number is not finite.
+    pub fn new(columns: Vec<TableColumn>) -> Result<Table, DataError> {
+        Table::from_parts("<memory>".into(), Vec::new(), columns)
+    }
+
+    pub(super) fn from_parts(
+        source: String,
+        lines: Vec<u64>,
+        columns: Vec<TableColumn>,
+    ) -> Result<Table, DataError> {
+        let rows = columns.first().map_or(0, TableColumn::len);
+        let table = Table { source, lines, columns, rows };
+        let fault = |message| Err(table.fault("the table", message));
+        if rows == 0 {
+            return fault("there are no rows".into());
+        }
+        let mut names = HashSet::new();
+        for column in &table.columns {
+            if column.name.is_empty() {
+                return fault("a column has no name".into());
+            }
+            if !names.insert(column.name.as_str()) {
+                return fault(format!("two columns are named `{}`", column.name));
+            }
+            if column.len() != rows {
+                return fault(format!(
+                    "column `{}` has {} rows, column `{}` has {rows}",
+                    column.name,
+                    column.len(),
+                    table.columns[0].name
+                ));
+            }
+            if let Cells::Numbers(numbers) = &column.cells
+                && let Some(row) = numbers.iter().position(|x| x.is_infinite())
+            {
+                return Err(table.cell_fault(row, column.name(), "the number is not finite"));
+            }
+        }
+        Ok(table)
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are no rows; never so.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The columns, in order.
+    pub fn columns(&self) -> &[TableColumn] {
+        &self.columns
+    }
+
+    /// The column of a name.
+    pub fn column(&self, name: &str) -> Option<&TableColumn> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The rows of these indices, in this order.
+    ///
+    /// # Errors
+    /// If the list is empty or an index is not a row's.
+    pub fn select(&self, rows: &[usize]) -> Result<Table, DataError> {
+        match rows.iter().find(|&&row| row >= self.rows) {
+            Some(row) => Err(self.fault(
+                "the table",
+                format!("there is no row {row}, the table has {} rows", self.rows),
+            )),
+            None if rows.is_empty() => {
+                Err(self.fault("the table", "there are no rows left".into()))
+            }
+            None => Ok(self.subset(rows)),
+        }
+    }
+
+    /// [`Table::select`] of at least one row, all known to exist.
+    pub(super) fn subset(&self, rows: &[usize]) -> Table {
+        let lines = match self.lines.is_empty() {
+            true => Vec::new(),
+            false => rows.iter().map(|&row| self.lines[row]).collect(),
+        };
+        let columns = self.columns.iter().map(|column| column.select(rows)).collect();
+        Table { source: self.source.clone(), lines, columns, rows: rows.len() }
+    }
+
+    /// Names the column to predict; all others become inputs. See [`Recipe`].
+    ///
+    /// # Errors
+    /// If there is no such column.
+    pub fn target(self, name: &str) -> Result<Recipe, DataError> {
+        self.targets(&[name])
+    }
+
+    /// As [`Table::target`], for several columns of numbers to predict at once.
+    ///
+    /// # Errors
+    /// If one of the columns does not exist or is named twice, or none is named.
+    pub fn targets(self, names: &[&str]) -> Result<Recipe, DataError> {
+        Recipe::new(self, names)
+    }
+
+    /// An error about the table.
+    pub(super) fn fault(&self, place: &str, message: String) -> DataError {
+        DataError::Malformed { file: self.source.clone(), place: place.into(), message }
+    }
+
+    /// An error about a cell.
+    pub(super) fn cell_fault(&self, row: usize, column: &str, message: &str) -> DataError {
+        let place = match self.lines.get(row) {
+            Some(line) => format!("line {line}, column `{column}`"),
+            None => format!("row {row}, column `{column}`"),
+        };
+        self.fault(&place, message.into())
+    }
+
+    /// The error for a column that is not there.
+    pub(super) fn no_column(&self, name: &str) -> DataError {
+        let names: Vec<&str> = self.columns.iter().map(TableColumn::name).collect();
+        self.fault("the table", format!("there is no column `{name}`; {}", listed(&names)))
+    }
+}
+
+/// "the columns are `a`, `b`", at most twenty of them.
+fn listed(names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(20).map(|name| format!("`{name}`")).collect();
+    let rest = match names.len().saturating_sub(20) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("the columns are {}{rest}", shown.join(", "))
+}
