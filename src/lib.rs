@@ -5,6 +5,7 @@ pub mod error;
 pub mod exec;
 pub mod init;
 pub mod layer;
+pub mod loss;
 pub mod op;
 pub mod optim;
 pub mod plan;

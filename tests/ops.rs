@@ -54,8 +54,7 @@ fn model(case: &Case) -> CaseModel {
         .map(|(i, ty)| graph.add(format!("x{i}"), ty.clone(), Role::Input))
         .collect();
     let outputs = graph.call(case.op.clone(), &feeds, "case").expect("the case's types fit");
-    let outputs =
-        outputs.into_iter().enumerate().map(|(i, id)| (format!("y{i}"), id)).collect();
+    let outputs = outputs.into_iter().enumerate().map(|(i, id)| (format!("y{i}"), id)).collect();
     CaseModel { graph, feeds, outputs }
 }
 
@@ -251,8 +250,7 @@ fn gradients_agree_with_finite_differences() {
             }
             differentiator.loss(&moved)
         };
-        let numeric =
-            (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * STEP);
+        let numeric = (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * STEP);
         let symbolic = dot(&gradients, &direction) / length;
         let scale = dot(&gradients, &gradients).sqrt().max(at(0.0).abs()).max(1.0);
         assert!(

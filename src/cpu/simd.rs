@@ -20,8 +20,7 @@ pub fn dispatch(work: impl Vectorised) {
             // SAFETY: the features were found on this machine.
             return unsafe { avx512(work) };
         }
-        if std::arch::is_x86_feature_detected!("avx2")
-            && std::arch::is_x86_feature_detected!("fma")
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
         {
             // SAFETY: the features were found on this machine.
             return unsafe { avx2(work) };

@@ -44,7 +44,13 @@ impl ReferenceExecutor {
             })
             .collect();
         let count = lasting.graph.buffers.len();
-        ReferenceExecutor { rounding, lasting: count, values, layout: lasting.clone(), plans: vec![] }
+        ReferenceExecutor {
+            rounding,
+            lasting: count,
+            values,
+            layout: lasting.clone(),
+            plans: vec![],
+        }
     }
 
     /// Writes a lasting buffer without rounding.

@@ -76,7 +76,8 @@ impl Layer for Dense {
         if !self.bias {
             return product;
         }
-        let bias = input.parameter("bias", &[self.outputs], Init::bias(inputs));
+        let bias =
+            input.parameter("bias", &[self.outputs], Init::DenseBiasDefault { fan_in: inputs });
         product + &bias
     }
 }

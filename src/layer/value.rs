@@ -320,7 +320,10 @@ impl Value {
     pub fn flatten(&self) -> Value {
         let shape = self.shape();
         let size = shape.dims().iter().skip(1).map(|d| d.size(1)).product();
-        self.reshape(Shape(vec![shape.dims().first().copied().unwrap_or(Dim::Fixed(1)), Dim::Fixed(size)]))
+        self.reshape(Shape(vec![
+            shape.dims().first().copied().unwrap_or(Dim::Fixed(1)),
+            Dim::Fixed(size),
+        ]))
     }
 
     /// Whether the elements are integers.

@@ -17,11 +17,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Appends a call and returns its outputs.
-    pub fn call(
-        &mut self,
-        op: impl Op,
-        inputs: &[BufferId],
-    ) -> Result<Vec<BufferId>, OpError> {
+    pub fn call(&mut self, op: impl Op, inputs: &[BufferId]) -> Result<Vec<BufferId>, OpError> {
         self.call_any(std::sync::Arc::new(op), inputs)
     }
 

@@ -359,8 +359,11 @@ impl Family for SoftmaxCrossEntropy {
         EXAMPLES
             .iter()
             .map(|&(classes, soft, label_smoothing, rows)| {
-                let case =
-                    Case::new(SoftmaxCrossEntropy { label_smoothing }, example(classes, soft), rows);
+                let case = Case::new(
+                    SoftmaxCrossEntropy { label_smoothing },
+                    example(classes, soft),
+                    rows,
+                );
                 case.integers(1, classes as u32).gradients(&[0], &[0])
             })
             .collect()
@@ -375,7 +378,8 @@ impl Family for SoftmaxCrossEntropyGradient {
             .iter()
             .map(|&(classes, soft, label_smoothing, rows)| {
                 let mut inputs = example(classes, soft);
-                inputs.extend([TensorType::f32(Shape::rows(&[])), TensorType::f32(Shape::rows(&[]))]);
+                inputs
+                    .extend([TensorType::f32(Shape::rows(&[])), TensorType::f32(Shape::rows(&[]))]);
                 let case = Case::new(SoftmaxCrossEntropyGradient { label_smoothing }, inputs, rows);
                 case.integers(1, classes as u32).gradients(&[], &[])
             })

@@ -1,2 +1,46 @@
-//! Optimizers and learning rates.
+//! Optimizers: each is a scalar expression that updates one element, run over all parameters at
+//! once, and a few scalars that the host computes in `f64` for each step.
+
+mod adam;
 pub mod schedule;
+
+pub use adam::Adam;
+
+use crate::plan::UpdateRule;
+
+/// Where in training an update stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimizerStep {
+    /// Updates including this one: 1 in the first.
+    pub step: u64,
+    /// The rate in force: the schedule's, times the group's factor.
+    pub learning_rate: f64,
+    /// Whether weight decay applies to the group.
+    pub decays: bool,
+}
+
+/// How parameters follow their gradients.
+///
+/// [`Optimizer::rule`] names scalars; [`Optimizer::scalars`] computes them, in the same order.
+pub trait Optimizer: Send + Sync {
+    /// Name in files and reports, such as `adam`.
+    fn name(&self) -> &str;
+
+    /// The learning rate that schedules scale.
+    fn learning_rate(&self) -> f64;
+
+    /// States, scalars and expression of the update.
+    fn rule(&self) -> UpdateRule;
+
+    /// The rule's scalars for one step of one group. `memory` is empty before the group's first
+    /// step and is kept, also in checkpoints, for what must be carried from step to step.
+    fn scalars(&self, step: &OptimizerStep, memory: &mut Vec<f64>) -> Vec<f64>;
+
+    /// Hyper-parameters, as checkpoints keep them to see that a run goes on with the same.
+    fn hyper_parameters(&self) -> serde_json::Value;
+
+    /// What is wrong with the hyper-parameters, if anything.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}

@@ -147,9 +147,10 @@ fn add_group(graph: &mut Graph, request: &GroupRequest) -> Group {
     let name = &request.name;
     let parameter = graph.add(format!("group/{name}"), vector(elements), Role::Parameter);
     let states = request.rule.as_ref().map_or(&[][..], |r| &r.states);
-    let gradient = request.rule.is_some().then(|| {
-        graph.add(format!("group/{name}.gradient"), vector(elements), Role::Gradient)
-    });
+    let gradient = request
+        .rule
+        .is_some()
+        .then(|| graph.add(format!("group/{name}.gradient"), vector(elements), Role::Gradient));
     let state_ids: Vec<_> = states
         .iter()
         .map(|s| graph.add(format!("group/{name}.{}", s.name), vector(elements), Role::State))

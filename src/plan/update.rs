@@ -78,8 +78,7 @@ impl UpdateRule {
     fn guarded(&self, clip: &Clip) -> Program {
         let (given, own) = (1 + self.scalars.len(), 1 + self.states.len());
         let mut builder = Builder::new(given + 2 + own);
-        let mut operands: Vec<usize> =
-            (0..given).map(|i| builder.push(Node::Input(i))).collect();
+        let mut operands: Vec<usize> = (0..given).map(|i| builder.push(Node::Input(i))).collect();
         let accepted = builder.push(Node::Input(given));
         match *clip {
             Clip::None => {}
@@ -88,16 +87,13 @@ impl UpdateRule {
                 operands[0] = builder.push(Node::Binary(Binary::Mul, operands[0], scale));
             }
             Clip::Value(limit) => {
-                let (low, high) = (
-                    builder.push(Node::Constant(-limit)),
-                    builder.push(Node::Constant(limit)),
-                );
+                let (low, high) =
+                    (builder.push(Node::Constant(-limit)), builder.push(Node::Constant(limit)));
                 let above = builder.push(Node::Binary(Binary::Max, operands[0], low));
                 operands[0] = builder.push(Node::Binary(Binary::Min, above, high));
             }
         }
-        let old: Vec<usize> =
-            (0..own).map(|i| builder.push(Node::Input(given + 2 + i))).collect();
+        let old: Vec<usize> = (0..own).map(|i| builder.push(Node::Input(given + 2 + i))).collect();
         operands.extend(&old);
         let new = builder.inline(&self.program, &operands);
         let results = new
@@ -124,7 +120,8 @@ pub(super) fn append(
     let mut emitter = Emitter::new(graph, "update");
     let sum = (0..losses.len()).map(Expr::input).reduce(|a, b| a + b);
     let finite = is_finite(sum.unwrap_or_else(|| Expr::constant(0.0)));
-    let one = |expr: &Expr, n| Pointwise::new(n, expr).with_shape(crate::tensor::Shape::fixed(&[1]));
+    let one =
+        |expr: &Expr, n| Pointwise::new(n, expr).with_shape(crate::tensor::Shape::fixed(&[1]));
     let mut accepted = emitter.one(one(&finite, losses.len()), losses)?;
     let mut scale = accepted;
     if let Clip::Norm(limit) = *clip {

@@ -59,11 +59,7 @@ fn reduce(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64
 
 /// `(|x − max| + c) u` relative for every exponential, plus the sum's tree; the loss is a
 /// difference of numbers as large as the largest logit.
-fn softmax_cross_entropy(
-    case: &Case,
-    inputs: &[Vec<f64>],
-    results: &[Vec<f64>],
-) -> Vec<Vec<f64>> {
+fn softmax_cross_entropy(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let classes = case.inputs[0].shape.last().unwrap_or(1) as f64;
     let largest = inputs[0].iter().fold(0.0f64, |m, x| m.max(x.abs()));
     let depth = classes / 16.0 + 4.0;
@@ -105,9 +101,7 @@ fn with_all_results(program: &Program) -> Program {
         let place = match *node {
             Node::Unary(op, a) => builder.push(Node::Unary(op, places[a])),
             Node::Binary(op, a, b) => builder.push(Node::Binary(op, places[a], places[b])),
-            Node::Select(c, a, b) => {
-                builder.push(Node::Select(places[c], places[a], places[b]))
-            }
+            Node::Select(c, a, b) => builder.push(Node::Select(places[c], places[a], places[b])),
             other => builder.push(other),
         };
         places.push(place);

@@ -29,10 +29,9 @@ impl Arena {
     pub(super) fn new(bytes: usize) -> Result<Self, DeviceError> {
         let count = bytes.div_ceil(ALIGNMENT).max(1);
         let mut blocks = Vec::new();
-        blocks.try_reserve_exact(count).map_err(|_| DeviceError::OutOfMemory {
-            device: "cpu".into(),
-            needed: bytes as u64,
-        })?;
+        blocks
+            .try_reserve_exact(count)
+            .map_err(|_| DeviceError::OutOfMemory { device: "cpu".into(), needed: bytes as u64 })?;
         blocks.resize(count, Block([0; ALIGNMENT]));
         Ok(Arena { blocks: blocks.into_boxed_slice() })
     }
@@ -66,9 +65,7 @@ impl Arena {
         unsafe {
             let start = self.base().add(view.offset);
             match view.ty.dtype {
-                DType::U32 => {
-                    FeedMut::U32(std::slice::from_raw_parts_mut(start.cast(), elements))
-                }
+                DType::U32 => FeedMut::U32(std::slice::from_raw_parts_mut(start.cast(), elements)),
                 _ => FeedMut::F32(std::slice::from_raw_parts_mut(start.cast(), elements)),
             }
         }

@@ -1,11 +1,13 @@
-//! The fast CPU form.
+//! The fast CPU form: tiles of the crate's own GEMM, matrix after matrix.
 
-use super::{Dims, Matmul};
+use super::{Dims, Matmul, Sizes};
+use crate::cpu::gemm::Gemm;
 use crate::op::{CallTypes, CpuKernel, Live, Operand, Split, TaskIo};
 
 pub(super) struct MatmulKernel {
     op: Matmul,
     dims: Dims,
+    /// Whether one right side serves all matrices.
     shared_b: bool,
 }
 
@@ -15,33 +17,39 @@ impl MatmulKernel {
         let dims = op.dims(a, b).expect("invariant: the types were accepted");
         MatmulKernel { op, dims, shared_b: b.rank() == 2 }
     }
+
+    /// The multiplication of one matrix; sizes follow the rows in use.
+    fn gemm(&self, sizes: &Sizes) -> Gemm {
+        let Sizes { m, n, k, .. } = *sizes;
+        let Matmul { transpose_a, transpose_b } = self.op;
+        Gemm { m, n, k, transpose_a, transpose_b, accumulate: false }
+    }
 }
 
 impl CpuKernel for MatmulKernel {
     fn tasks(&self, _phase: usize, live: &Live) -> usize {
-        self.dims.sizes(live.rows).batch
+        let sizes = self.dims.sizes(live.rows);
+        sizes.batch * self.gemm(&sizes).tasks()
     }
 
     fn split(&self, _phase: usize, _operand: Operand, live: &Live) -> Split {
         let sizes = self.dims.sizes(live.rows);
-        Split::Chunks(sizes.m * sizes.n)
+        let (rows, columns) = self.gemm(&sizes).tile(0);
+        Split::Tiles {
+            rows: sizes.m,
+            columns: sizes.n,
+            tile_rows: rows.len(),
+            tile_columns: columns.len(),
+        }
     }
 
     fn run(&self, _phase: usize, task: usize, live: &Live, io: &mut TaskIo<'_>) {
-        let super::Sizes { m, n, k, .. } = self.dims.sizes(live.rows);
-        let a = &io.input(0)[task * m * k..][..m * k];
-        let b = &io.input(1)[if self.shared_b { 0 } else { task * k * n }..][..k * n];
-        let c = io.output(0);
-        for i in 0..m {
-            let row = &mut c[i * n..][..n];
-            row.fill(0.0);
-            for l in 0..k {
-                let x = if self.op.transpose_a { a[l * m + i] } else { a[i * k + l] };
-                for (j, c) in row.iter_mut().enumerate() {
-                    let y = if self.op.transpose_b { b[j * k + l] } else { b[l * n + j] };
-                    *c = x.mul_add(y, *c);
-                }
-            }
-        }
+        let sizes = self.dims.sizes(live.rows);
+        let Sizes { m, n, k, .. } = sizes;
+        let gemm = self.gemm(&sizes);
+        let (matrix, tile) = (task / gemm.tasks(), task % gemm.tasks());
+        let a = &io.input(0)[matrix * m * k..][..m * k];
+        let b = &io.input(1)[if self.shared_b { 0 } else { matrix * k * n }..][..k * n];
+        gemm.compute(tile, a, b, io.tile(0), &mut |_, _, _| ());
     }
 }

@@ -8,9 +8,7 @@ mod kernel;
 use serde::{Deserialize, Serialize};
 
 use super::reshape::Reshape;
-use super::{
-    BufferId, CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall,
-};
+use super::{BufferId, CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
 use crate::tensor::{DType, Dim, Shape, TensorType};
 
 /// Matrix multiplication.
@@ -112,33 +110,30 @@ impl Op for Matmul {
         let (a, b) = (gradient.input(0), gradient.input(1));
         if gradient.needs(0) {
             // dA = dC · op(B)ᵀ, or its transpose op(B) · dCᵀ.
-            let result = match (self.transpose_a, self.transpose_b) {
-                (false, tb) => {
-                    gradient.one(Matmul { transpose_a: false, transpose_b: !tb }, &[upstream, b])?
-                }
-                (true, tb) => {
-                    gradient.one(Matmul { transpose_a: tb, transpose_b: true }, &[b, upstream])?
-                }
-            };
+            let result =
+                match (self.transpose_a, self.transpose_b) {
+                    (false, tb) => gradient
+                        .one(Matmul { transpose_a: false, transpose_b: !tb }, &[upstream, b])?,
+                    (true, tb) => gradient
+                        .one(Matmul { transpose_a: tb, transpose_b: true }, &[b, upstream])?,
+                };
             gradient.set(0, result);
         }
         if gradient.needs(1) {
-            let stacked =
-                gradient.ty(b).shape.rank() == 2 && gradient.ty(a).shape.rank() > 2;
+            let stacked = gradient.ty(b).shape.rank() == 2 && gradient.ty(a).shape.rank() > 2;
             let (a, upstream) = match stacked {
                 true => (stack(gradient, a)?, stack(gradient, upstream)?),
                 false => (a, upstream),
             };
             // dB = op(A)ᵀ · dC, or its transpose dCᵀ · op(A).
             let ta = self.transpose_a;
-            let result = match self.transpose_b {
-                false => {
-                    gradient.one(Matmul { transpose_a: !ta, transpose_b: false }, &[a, upstream])?
-                }
-                true => {
-                    gradient.one(Matmul { transpose_a: true, transpose_b: ta }, &[upstream, a])?
-                }
-            };
+            let result =
+                match self.transpose_b {
+                    false => gradient
+                        .one(Matmul { transpose_a: !ta, transpose_b: false }, &[a, upstream])?,
+                    true => gradient
+                        .one(Matmul { transpose_a: true, transpose_b: ta }, &[upstream, a])?,
+                };
             gradient.set(1, result);
         }
         Ok(())

@@ -1,0 +1,154 @@
+//! Activation functions: each a scalar expression of the value, so each fuses with its neighbours.
+//!
+//! Where the derivative is simpler in the output (ReLU, ELU), it is written in it: the input need
+//! not be kept. Values and derivatives at ties are PyTorch's.
+
+use std::f64::consts::{FRAC_1_SQRT_2, PI};
+
+use super::{Layer, Value};
+
+/// α of SELU (Klambauer et al. 2017).
+const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+/// Scale of SELU (Klambauer et al. 2017).
+const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+
+impl Value {
+    /// `max(x, 0)`; the derivative at 0 is 0.
+    pub fn relu(&self) -> Value {
+        self.map_with_gradient(
+            |x| x.less_equal(0.0).select(0.0, x),
+            |_, y, g| y.less_equal(0.0).select(0.0, g),
+        )
+    }
+
+    /// `x` above 0, `slope · x` below (Maas et al. 2013); PyTorch's default slope is 0.01.
+    pub fn leaky_relu(&self, slope: f64) -> Value {
+        self.map(|x| x.less_equal(0.0).select(x * slope, x))
+    }
+
+    /// `x` above 0, `alpha (exp(x) − 1)` below (Clevert et al. 2016); PyTorch's default alpha is 1.
+    pub fn elu(&self, alpha: f64) -> Value {
+        self.map_with_gradient(
+            |x| x.less_equal(0.0).select(x.min(0.0).expm1() * alpha, x),
+            |_, y, g| y.less_equal(0.0).select(g * (y + alpha), g),
+        )
+    }
+
+    /// Scaled ELU (Klambauer et al. 2017).
+    pub fn selu(&self) -> Value {
+        const SLOPE: f64 = SELU_ALPHA * SELU_SCALE;
+        self.map_with_gradient(
+            |x| x.less_equal(0.0).select(x.min(0.0).expm1() * SLOPE, x * SELU_SCALE),
+            |_, y, g| y.less_equal(0.0).select(g * (y + SLOPE), g * SELU_SCALE),
+        )
+    }
+
+    /// `x Φ(x)` with the error function (Hendrycks and Gimpel 2016): PyTorch's default GELU.
+    pub fn gelu(&self) -> Value {
+        self.map(|x| x * 0.5 * ((x * FRAC_1_SQRT_2).erf() + 1.0))
+    }
+
+    /// GELU by `tanh`: `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
+    pub fn gelu_tanh(&self) -> Value {
+        let scale = (2.0 / PI).sqrt();
+        self.map(|x| {
+            let inner = (x + (x.square() * x) * 0.044_715) * scale;
+            x * 0.5 * (inner.tanh() + 1.0)
+        })
+    }
+
+    /// `x · sigmoid(x)`, also called swish.
+    pub fn silu(&self) -> Value {
+        self.map(|x| x * x.sigmoid())
+    }
+
+    /// `1 / (1 + exp(−x))`.
+    pub fn sigmoid(&self) -> Value {
+        self.map_with_gradient(|x| x.sigmoid(), |_, y, g| g * (y * (1.0 - y)))
+    }
+
+    /// Hyperbolic tangent.
+    pub fn tanh(&self) -> Value {
+        self.map_with_gradient(|x| x.tanh(), |_, y, g| g * (1.0 - y.square()))
+    }
+
+    /// `log(1 + exp(x))`.
+    pub fn softplus(&self) -> Value {
+        self.map_with_gradient(|x| x.softplus(), |x, _, g| g * x.sigmoid())
+    }
+
+    /// `x · tanh(softplus(x))` (Misra 2019).
+    pub fn mish(&self) -> Value {
+        self.map(|x| x * x.softplus().tanh())
+    }
+
+    /// `x · min(max(x + 3, 0), 6) / 6` (Howard et al. 2019); slope 0 at −3 and 1 at 3.
+    pub fn hard_swish(&self) -> Value {
+        self.map_with_gradient(
+            |x| x * (x + 3.0).max(0.0).min(6.0) / 6.0,
+            |x, _, g| {
+                let middle = g * (x / 3.0 + 0.5);
+                x.less_equal(-3.0).select(0.0, x.less(3.0).select(middle, g))
+            },
+        )
+    }
+}
+
+/// An activation as a layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)] // the methods of `Value` of the same names say what each is
+#[non_exhaustive]
+pub enum Activation {
+    Relu,
+    LeakyRelu(f64),
+    Elu(f64),
+    Selu,
+    Gelu,
+    GeluTanh,
+    Silu,
+    Sigmoid,
+    Tanh,
+    Softplus,
+    Mish,
+    HardSwish,
+}
+
+impl Layer for Activation {
+    fn stem(&self) -> &str {
+        match self {
+            Activation::Relu => "relu",
+            Activation::LeakyRelu(_) => "leaky_relu",
+            Activation::Elu(_) => "elu",
+            Activation::Selu => "selu",
+            Activation::Gelu => "gelu",
+            Activation::GeluTanh => "gelu_tanh",
+            Activation::Silu => "silu",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Tanh => "tanh",
+            Activation::Softplus => "softplus",
+            Activation::Mish => "mish",
+            Activation::HardSwish => "hard_swish",
+        }
+    }
+
+    fn describe(&self, _input: &Value) -> String {
+        format!("{self:?}")
+    }
+
+    fn forward(&self, x: &Value) -> Value {
+        match *self {
+            Activation::Relu => x.relu(),
+            Activation::LeakyRelu(slope) => x.leaky_relu(slope),
+            Activation::Elu(alpha) => x.elu(alpha),
+            Activation::Selu => x.selu(),
+            Activation::Gelu => x.gelu(),
+            Activation::GeluTanh => x.gelu_tanh(),
+            Activation::Silu => x.silu(),
+            Activation::Sigmoid => x.sigmoid(),
+            Activation::Tanh => x.tanh(),
+            Activation::Softplus => x.softplus(),
+            Activation::Mish => x.mish(),
+            Activation::HardSwish => x.hard_swish(),
+        }
+    }
+}
