@@ -2,6 +2,7 @@
 pub mod cpu;
 pub mod error;
 pub mod init;
+pub mod metric;
 pub mod optim;
 pub mod random;
 pub mod tensor;
