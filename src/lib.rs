@@ -6,6 +6,7 @@ pub mod exec;
 pub mod init;
 pub mod layer;
 pub mod loss;
+pub mod metric;
 pub mod op;
 pub mod optim;
 pub mod plan;

@@ -6,32 +6,32 @@
 //! The bits are the same everywhere, since a fused multiply-add is exact before its one rounding.
 //!
 //! Polynomials are minimax fits of the relative error, with coefficients rounded one after the
-//! other. The largest error of each function, in units in the last place of the exact result, is
-//! its `_ULP` constant; those of one argument were measured on all 2^32 inputs.
+//! other. The error of each function, in units in the last place of the exact result, is at most
+//! its `_ULP` constant; functions of one argument were measured on all 2^32 inputs, against `f64`.
 
 use std::f32::consts::{FRAC_PI_4, LN_2, LOG2_E};
 
-/// Largest error of [`exp`].
+/// Bound on the error of [`exp`]; the largest found is 0.777.
 pub const EXP_ULP: f64 = 0.8;
-/// Largest error of [`expm1`].
+/// Bound on the error of [`expm1`]; the largest found is 1.443.
 pub const EXPM1_ULP: f64 = 1.5;
-/// Largest error of [`log`].
+/// Bound on the error of [`log`]; the largest found is 0.871.
 pub const LOG_ULP: f64 = 0.9;
-/// Largest error of [`log1p`].
+/// Bound on the error of [`log1p`]; the largest found is 1.404.
 pub const LOG1P_ULP: f64 = 1.5;
-/// Largest error of [`tanh`].
+/// Bound on the error of [`tanh`]; the largest found is 1.349.
 pub const TANH_ULP: f64 = 1.4;
-/// Largest error of [`sigmoid`].
+/// Bound on the error of [`sigmoid`]; the largest found is 2.402.
 pub const SIGMOID_ULP: f64 = 2.5;
-/// Largest error of [`softplus`].
+/// Bound on the error of [`softplus`]; the largest found is 1.735.
 pub const SOFTPLUS_ULP: f64 = 1.8;
-/// Largest error of [`erf`].
+/// Bound on the error of [`erf`]; the largest found is 1.076.
 pub const ERF_ULP: f64 = 1.1;
-/// Largest error of [`sin`].
+/// Bound on the error of [`sin`]; the largest found is 1.536.
 pub const SIN_ULP: f64 = 1.6;
-/// Largest error of [`cos`].
+/// Bound on the error of [`cos`]; the largest found is 1.540.
 pub const COS_ULP: f64 = 1.6;
-/// Largest error of [`pow`], measured on some 10^9 pairs.
+/// Bound on the error of [`pow`]; the largest found, in 2.5 * 10^8 pairs, is 0.5002.
 pub const POW_ULP: f64 = 0.501;
 
 /// What the nearest `f32` to ln 2 lacks.
