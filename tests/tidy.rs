@@ -54,6 +54,7 @@ const UNSAFE_FILES: Reasons = &[
     ("src/cpu/simd.rs",        "calls functions compiled for an instruction set found at run time"),
     ("src/cpu/tile.rs",        "rectangles of one matrix, written by several threads"),
     ("src/cpu/gemm.rs",        "hands packed panels to the micro-kernels"),
+    ("src/cpu/gemm/work.rs",   "panels and tiles of one product, shared by its tasks"),
     ("src/cpu/gemm/kernel.rs", "the inner loops, on pointers"),
     ("src/cpu/gemm/lanes.rs",  "vectors of any instruction set, on pointers"),
     ("src/cpu/gemm/x86.rs",    "intrinsics"),
