@@ -11,14 +11,13 @@
 //! ```text
 //! for chunk of columns, for block of k:           // B: 256 x 128 at most, in L2
 //!     lay out B's panels, two vectors wide         // transposed if need be
-//!     for block of rows:                           // A: 12 x 256 at most, in L1
+//!     for block of rows:                           // A: 12 x 256 at most, where it is stored
 //!         for panel: micro-kernel                  // C: 12 x 32 (AVX-512), in registers
 //!         if this was the last block of k: epilogue
 //! ```
 //!
-//! Three shortcuts: a panel that is used once, or lies in L1 anyway, is read where it is; so are
-//! the rows of A, unless they lie pages apart; a single row times B stored `[n, k]` transposes B in
-//! registers.
+//! Two shortcuts: a panel that is used once, or lies in L1 anyway, is read where it is; a single
+//! row times B stored `[n, k]` transposes B in registers.
 //!
 //! The trade-off not taken: panels packed once for all tasks, in memory of the caller. It would
 //! cost a barrier before each product and save only the packing that several tasks repeat, which
@@ -94,15 +93,7 @@ impl Gemm {
     /// # Panics
     /// If `a` or `b` has fewer elements than the shape says, or `c` is not of the tile's size.
     pub fn compute(&self, task: usize, a: &[f32], b: &[f32], c: TileMut<'_>, epilogue: Epilogue) {
-        let fastest = Kernels::available().next();
-        self.compute_with(
-            fastest.expect("invariant: the portable kernels"),
-            task,
-            a,
-            b,
-            c,
-            epilogue,
-        );
+        self.compute_with(fastest(), task, a, b, c, epilogue);
     }
 
     /// Computes C, one task after the other.
@@ -118,7 +109,7 @@ impl Gemm {
     }
 
     /// Rows and columns of a full tile. Tiles are tall, because each packs its part of B for itself,
-    /// and narrow, so that there are enough, unless A must be packed too.
+    /// and narrow, so that there are enough.
     fn tile_size(&self) -> (usize, usize) {
         let (m, n) = (self.m.max(1), self.n.max(1));
         let work = m.saturating_mul(n).saturating_mul(self.k);
@@ -126,18 +117,10 @@ impl Gemm {
         if tasks <= 1 {
             return (m, n);
         }
-        let (tall, narrow) = if self.scattered() { (256, 128) } else { (512, 32) };
-        let down = m.div_ceil(tall);
+        let down = m.div_ceil(512);
         let across = tasks.div_ceil(down).max(n.div_ceil(128));
         // Whole vectors of 16, for every instruction set alike.
-        (m.div_ceil(down), n.div_ceil(across).next_multiple_of(16).max(narrow))
-    }
-
-    /// Whether the elements of A that a kernel reads at a time lie pages apart, where they compete
-    /// for the same few places in the cache.
-    fn scattered(&self) -> bool {
-        let stride = if self.transpose_a { self.m } else { self.k };
-        stride >= 1024
+        (m.div_ceil(down), n.div_ceil(across).next_multiple_of(16).max(32))
     }
 
     fn compute_with(
@@ -157,6 +140,15 @@ impl Gemm {
         // SAFETY: A and B hold all that the shape says, and `c` is the task's tile.
         unsafe { work::walk(self, kernels, (rows, columns), [a, b], c, epilogue) };
     }
+}
+
+/// Name of the instruction set that products run on: "AVX-512", "AVX2" or "portable".
+pub fn instruction_set() -> &'static str {
+    fastest().name
+}
+
+fn fastest() -> &'static Kernels {
+    Kernels::available().next().expect("invariant: the portable kernels run anywhere")
 }
 
 /// Multiply-adds of some ten microseconds: no task is worth less.

@@ -29,7 +29,7 @@ pub(super) struct Block {
     pub(super) accumulate: bool,
 }
 
-/// Columns of B, or rows of A, to be laid out as `[k][width]`; what fills the places left over at
+/// Columns of B to be laid out as `[k][width]`; what fills the places left over at
 /// the end of each row is not defined, but is there.
 #[derive(Clone, Copy)]
 pub(super) struct Panel {

@@ -13,15 +13,9 @@ use crate::cpu::tile::TileMut;
 const K_BLOCK: usize = 256;
 /// Most columns whose part of B is packed at a time; a multiple of every panel's width.
 const CHUNK: usize = 128;
-/// Rows of a block, padded to whole vectors, in any instruction set.
-const MAX_ROWS: usize = 16;
-
-/// Packed panels of B, and packed rows of A.
-#[repr(C, align(64))]
-struct Buffers {
-    b: [f32; K_BLOCK * CHUNK],
-    a: [f32; K_BLOCK * MAX_ROWS],
-}
+/// Packed panels of B.
+#[repr(align(64))]
+struct Buffer(#[expect(dead_code, reason = "reached by pointer")] [f32; K_BLOCK * CHUNK]);
 
 /// Part of a matrix: where it begins, the stride of its rows (of its columns, in a transposed
 /// B), and the stride of its k.
@@ -45,12 +39,13 @@ pub(super) unsafe fn walk(
     epilogue: Epilogue,
 ) {
     let Gemm { k, transpose_b, .. } = *product;
-    let mut buffers = MaybeUninit::<Buffers>::uninit();
+    let mut buffer = MaybeUninit::<Buffer>::uninit();
     let blocks = rows.len().div_ceil(kernels.rows());
     let row = rows.len() == 1;
-    let work = Work { product, kernels, a, b, blocks, row, buffers: buffers.as_mut_ptr() };
+    let work = Work { product, kernels, a, b, blocks, row, buffer: buffer.as_mut_ptr().cast() };
     // A panel that is used once is packed and used while in L1, or read row by row where it is.
     let (chunk, k_block) = match (blocks, transpose_b) {
+        (1, true) if row => (kernels.width(), 4 * K_BLOCK),
         (1, true) => (kernels.width(), K_BLOCK),
         (1, false) if row => (16 * CHUNK, K_BLOCK / 16),
         _ => (CHUNK, K_BLOCK),
@@ -90,7 +85,7 @@ struct Work<'a> {
     blocks: usize,
     /// Whether the tile has a single row.
     row: bool,
-    buffers: *mut Buffers,
+    buffer: *mut f32,
 }
 
 impl Work<'_> {
@@ -100,7 +95,7 @@ impl Work<'_> {
         chunk.clone().step_by(width).map(move |start| start..end.min(start + width))
     }
 
-    /// Vectors that hold so many columns of a panel, or rows of a block.
+    /// Vectors that hold so many columns of a panel.
     fn vectors(&self, columns: usize) -> usize {
         const { assert!(VECTORS == 2) };
         if columns > self.kernels.lanes { 2 } else { 1 }
@@ -128,7 +123,7 @@ impl Work<'_> {
 
     /// The panel's place in the buffer.
     fn packed_b(&self, panel: &Range<usize>, chunk: &Range<usize>, ks: &Range<usize>) -> *mut f32 {
-        self.buffers.cast::<f32>().wrapping_add((panel.start - chunk.start) * ks.len())
+        self.buffer.wrapping_add((panel.start - chunk.start) * ks.len())
     }
 
     /// Packs the panels of a chunk that are not read where they are.
@@ -138,45 +133,25 @@ impl Work<'_> {
     unsafe fn pack_b(&self, chunk: &Range<usize>, ks: &Range<usize>) {
         for panel in self.panels(chunk).filter(|panel| !self.in_place(panel)) {
             let to = self.packed_b(&panel, chunk, ks);
+            let Part { start: from, row, k } = self.stored_b(&panel, ks);
+            let (stride, pack) = if self.product.transpose_b {
+                (row, self.kernels.pack_transposed)
+            } else {
+                (k, self.kernels.pack)
+            };
+            let width = self.vectors(panel.len()) * self.kernels.lanes;
+            let panel = Panel { from, stride, columns: panel.len(), k: ks.len(), width, to };
             // SAFETY: the panel is inside B, and the buffer has room for K_BLOCK times CHUNK.
-            unsafe { self.pack(self.stored_b(&panel, ks), panel.len(), ks.len(), to) };
+            unsafe { pack(&panel) };
         }
     }
 
-    /// Lays out rows of A or columns of B for the kernel, and tells the stride between their k.
-    ///
-    /// # Safety
-    /// The part has so many rows and k, and `to` has room for them with rows padded to vectors.
-    unsafe fn pack(&self, part: Part, rows: usize, k: usize, to: *mut f32) -> usize {
-        let width = self.vectors(rows) * self.kernels.lanes;
-        let (stride, pack) = if part.row == 1 {
-            (part.k, self.kernels.pack)
-        } else {
-            (part.row, self.kernels.pack_transposed)
-        };
-        // SAFETY: the caller's promise is the same.
-        unsafe { pack(&Panel { from: part.start, stride, columns: rows, k, width, to }) };
-        width
-    }
-
-    /// The rows of A: packed, if they are scattered and several panels use them.
-    ///
-    /// # Safety
-    /// The ranges are inside A.
-    unsafe fn block_of_a(&self, rows: &Range<usize>, ks: &Range<usize>, panels: usize) -> Part {
+    /// The rows of A, which are read where they are.
+    fn stored_a(&self, rows: &Range<usize>, ks: &Range<usize>) -> Part {
         let Gemm { m, k, transpose_a, .. } = *self.product;
-        let (row, step) = if transpose_a { (1, m) } else { (k, 1) };
-        let start = self.a.as_ptr().wrapping_add(rows.start * row + ks.start * step);
-        let stored = Part { start, row, k: step };
-        if panels == 1 || !self.product.scattered() {
-            return stored;
-        }
-        // SAFETY: the rows are inside A, and the buffer has room for K_BLOCK times MAX_ROWS.
-        unsafe {
-            let to = (&raw mut (*self.buffers).a).cast::<f32>();
-            let width = self.pack(stored, rows.len(), ks.len(), to);
-            Part { start: to, row: 1, k: width }
-        }
+        let (row, k) = if transpose_a { (1, m) } else { (k, 1) };
+        let start = self.a.as_ptr().wrapping_add(rows.start * row + ks.start * k);
+        Part { start, row, k }
     }
 
     /// Rows times a chunk of columns, over a block of k.
@@ -191,8 +166,7 @@ impl Work<'_> {
         c: &mut TileMut<'_>,
     ) {
         let kernels = self.kernels;
-        // SAFETY: the caller's promise is the same.
-        let a = unsafe { self.block_of_a(rows, ks, chunk.len().div_ceil(kernels.width())) };
+        let a = self.stored_a(rows, ks);
         for panel in self.panels(chunk) {
             let vectors = self.vectors(panel.len());
             let stored = self.stored_b(&panel, ks);
@@ -219,7 +193,7 @@ impl Work<'_> {
                 columns: panel.len(),
                 accumulate: self.product.accumulate || ks.start > 0,
             };
-            // SAFETY: rows, columns and k are inside A, B and C, or packed in the buffers.
+            // SAFETY: rows, columns and k are inside A, B and C, or packed in the buffer.
             unsafe { kernel(&block) };
         }
     }
