@@ -117,10 +117,11 @@ impl Gemm {
         if tasks <= 1 {
             return (m, n);
         }
-        let down = m.div_ceil(512);
-        let across = tasks.div_ceil(down).max(n.div_ceil(128));
+        let columns = n.div_ceil(tasks.min(n.div_ceil(32)).max(n.div_ceil(128)));
+        let across = n.div_ceil(columns);
+        let down = tasks.div_ceil(across).min(m.div_ceil(64)).max(m.div_ceil(512));
         // Whole vectors of 16, for every instruction set alike.
-        (m.div_ceil(down), n.div_ceil(across).next_multiple_of(16).max(32))
+        (m.div_ceil(down), columns.next_multiple_of(16).max(32))
     }
 
     fn compute_with(
@@ -151,7 +152,8 @@ fn fastest() -> &'static Kernels {
     Kernels::available().next().expect("invariant: the portable kernels run anywhere")
 }
 
-/// Multiply-adds of some ten microseconds: no task is worth less.
-const TASK: usize = 1 << 19;
+/// Multiply-adds of two or three microseconds, some thirty times what a phase of a team costs: no
+/// task is worth less.
+const TASK: usize = 1 << 17;
 /// Enough tasks for eight threads to end at about the same time.
 const MANY: usize = 16;
