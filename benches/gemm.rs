@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use gemm::Parallelism;
-use ironwarp::cpu::gemm::Gemm;
+use ironwarp::cpu::gemm::{Gemm, instruction_set};
 use ironwarp::cpu::tile::TileMut;
 use ironwarp::exec::cpu::team::Team;
 
@@ -48,6 +48,7 @@ unsafe impl Sync for Pointer {}
 
 fn main() {
     let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    println!("instruction set: {}", instruction_set());
     println!("{:>20} {:>8} {:>8} {:>8} {:>6}", "shape", "threads", "ironwarp", "gemm", "ratio");
     let mut teams =
         [1, 2].map(|n| Team::new(NonZeroUsize::new(n).expect("not zero")).expect("threads start"));

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)]
 
+use std::hint::black_box;
+
 use super::lanes::{Lanes, Portable};
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
@@ -27,7 +29,7 @@ pub(super) struct Block {
     pub(super) accumulate: bool,
 }
 
-/// Columns of B, or rows of A, to be laid out as `[k][width]`; what fills the places left over at
+/// Columns of B to be laid out as `[k][width]`; what fills the places left over at
 /// the end of each row is not defined, but is there.
 #[derive(Clone, Copy)]
 pub(super) struct Panel {
@@ -40,6 +42,9 @@ pub(super) struct Panel {
     pub(super) width: usize,
     pub(super) to: *mut f32,
 }
+
+/// Floats in a cache line.
+const LINE: usize = 16;
 
 /// C's block is A times B, k ascending, every element with an accumulator of its own.
 type Multiply = unsafe fn(&Block);
@@ -55,6 +60,8 @@ pub(super) struct Kernels {
     pub(super) name: &'static str,
     /// Floats in a vector.
     pub(super) lanes: usize,
+    /// One row of A by [`Kernels::width`] columns of B stored `[n, k]`, `b_row` being their stride.
+    pub(super) multiply_row: Multiply,
     /// Indexed by the number of rows less 1, and of vectors less 1.
     pub(super) multiply: &'static [[Multiply; VECTORS]],
     /// Packs B stored `[k, n]`.
@@ -93,6 +100,7 @@ unsafe fn multiply<V: Lanes, const ROWS: usize, const N: usize>(block: &Block) {
     let Block { k, mut a, a_row, a_k, mut b, b_row, c, c_row, columns, accumulate } = *block;
     // SAFETY: all accesses are to elements that `block` describes; see `Kernels`.
     unsafe {
+        let full = columns == N * V::WIDTH;
         let last = V::first(columns - (N - 1) * V::WIDTH);
         let mut sums = [[V::splat(0.0); N]; ROWS];
         if accumulate {
@@ -100,7 +108,7 @@ unsafe fn multiply<V: Lanes, const ROWS: usize, const N: usize>(block: &Block) {
                 let c = c.add(i * c_row);
                 for (j, sum) in sums.iter_mut().enumerate() {
                     let c = c.add(j * V::WIDTH);
-                    *sum = if j + 1 < N { V::load(c) } else { V::load_first(c, last) };
+                    *sum = if full || j + 1 < N { V::load(c) } else { V::load_first(c, last) };
                 }
             }
         }
@@ -122,7 +130,47 @@ unsafe fn multiply<V: Lanes, const ROWS: usize, const N: usize>(block: &Block) {
             let c = c.add(i * c_row);
             for (j, sum) in sums.iter().enumerate() {
                 let c = c.add(j * V::WIDTH);
-                if j + 1 < N { sum.store(c) } else { sum.store_first(c, last) }
+                if full || j + 1 < N { sum.store(c) } else { sum.store_first(c, last) }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn multiply_row<V: Lanes, const N: usize>(block: &Block) {
+    let Block { k, a, a_k, b, b_row, c, accumulate, .. } = *block;
+    let whole = k - k % 4;
+    // SAFETY: all accesses are to elements that `block` describes; see `Kernels`.
+    unsafe {
+        let mut sums = [V::splat(0.0); N];
+        if accumulate {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                *sum = V::load(c.add(j * V::WIDTH));
+            }
+        }
+        // Opaque, or else the compiler keeps an address for every row and spills most of them.
+        let mut groups = [b; N];
+        for (j, group) in groups.iter_mut().enumerate() {
+            *group = black_box(b.wrapping_add(j * V::WIDTH * b_row));
+        }
+        // A cache line of each row at a time: more rows than the cache has ways may collide.
+        for line in (0..whole).step_by(LINE) {
+            for (sum, &group) in sums.iter_mut().zip(&groups) {
+                for p in (line..whole.min(line + LINE)).step_by(4) {
+                    let columns = V::load_columns(|j| group.wrapping_add(j * b_row + p));
+                    for (i, column) in columns.into_iter().enumerate() {
+                        *sum = column.mul_add(V::splat(*a.add((p + i) * a_k)), *sum);
+                    }
+                }
+            }
+        }
+        for (j, sum) in sums.into_iter().enumerate() {
+            sum.store(c.add(j * V::WIDTH));
+        }
+        for p in whole..k {
+            for j in 0..N * V::WIDTH {
+                let sum = c.add(j);
+                *sum = (*a.add(p * a_k)).mul_add(*b.add(j * b_row + p), *sum);
             }
         }
     }
@@ -205,6 +253,11 @@ macro_rules! kernels {
                 unsafe { super::multiply::<$lanes, ROWS, N>(block) }
             }
             $(#[$feature])?
+            unsafe fn multiply_row(block: &Block) {
+                // SAFETY: the caller's promise is the same.
+                unsafe { super::multiply_row::<$transpose, ROW_VECTORS>(block) }
+            }
+            $(#[$feature])?
             unsafe fn pack(panel: &Panel) {
                 // SAFETY: the caller's promise is the same.
                 unsafe { super::pack::<$lanes>(panel) }
@@ -214,9 +267,11 @@ macro_rules! kernels {
                 // SAFETY: the caller's promise is the same.
                 unsafe { super::pack_transposed::<$transpose>(panel) }
             }
+            const ROW_VECTORS: usize = VECTORS * $lanes::WIDTH / $transpose::WIDTH;
             pub(super) static KERNELS: Kernels = Kernels {
                 name: $name,
                 lanes: $lanes::WIDTH,
+                multiply_row,
                 multiply: &[$([multiply::<$rows, 1>, multiply::<$rows, 2>]),*],
                 pack,
                 pack_transposed,

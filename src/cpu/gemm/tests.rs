@@ -1,3 +1,5 @@
+#![allow(unsafe_code)]
+
 use super::*;
 
 /// The definition: one accumulator, k ascending, fused.
@@ -71,5 +73,166 @@ fn all_instruction_sets_give_the_bits_of_the_naive_loop() {
                 assert!(bits(&c) == bits(&expected), "{}: {product:?}", kernels.name);
             }
         }
+    }
+}
+
+#[test]
+fn tiles_cover_c_once_and_the_epilogue_sees_each_element_once() {
+    for [m, n, k] in [[1, 5000, 300], [700, 33, 65], [130, 520, 200], [1030, 300, 9], [3, 3, 3]] {
+        let product = Gemm { m, n, k, transpose_b: true, ..Gemm::default() };
+        let (a, b) = (noise(m * k, 4), noise(n * k, 5));
+        let mut expected = vec![0.0; m * n];
+        naive(&product, &a, &b, &mut expected);
+        for kernels in Kernels::available() {
+            // C lies in a wider matrix whose other columns stay as they are.
+            let mut c = vec![7.0; m * (n + 3)];
+            let mut seen = vec![0.0; m * n];
+            let mut matrix = TileMut::new(&mut c, m, n, n + 3);
+            for task in 0..product.tasks() {
+                let (rows, columns) = product.tile(task);
+                let part = matrix.part(rows, columns);
+                product.compute_with(kernels, task, &a, &b, part, &mut |row, column, values| {
+                    for (x, place) in values.iter_mut().zip(&mut seen[row * n + column..]) {
+                        *place += *x;
+                        *x = -*x;
+                    }
+                });
+            }
+            assert!(bits(&seen) == bits(&expected), "{}: {product:?}", kernels.name);
+            for (row, expected) in c.chunks(n + 3).zip(expected.chunks(n)) {
+                assert!(row[..n].iter().zip(expected).all(|(x, y)| *x == -*y), "{product:?}");
+                assert_eq!(row[n..], [7.0; 3]);
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_of_k_rows_and_columns_leave_no_trace() {
+    // Scattered operands, several blocks of k, several tiles each way.
+    for product in forms(300, 150, 1100).chain(forms(1040, 140, 70)) {
+        let Gemm { m, n, k, .. } = product;
+        let (a, b) = (noise(m * k, 6), noise(k * n, 7));
+        let (mut c, mut expected) = (noise(m * n, 8), noise(m * n, 8));
+        naive(&product, &a, &b, &mut expected);
+        product.run(&a, &b, &mut c);
+        assert!(bits(&c) == bits(&expected), "{product:?}");
+    }
+}
+
+#[test]
+fn rows_in_use_are_a_smaller_product() {
+    let full = Gemm { m: 300, n: 200, k: 80, transpose_b: true, ..Gemm::default() };
+    let (a, b) = (noise(300 * 80, 9), noise(200 * 80, 10));
+    let (mut all, mut some) = (vec![0.0; 300 * 200], vec![0.0; 300 * 200]);
+    full.run(&a, &b, &mut all);
+    Gemm { m: 37, ..full }.run(&a, &b, &mut some);
+    assert_eq!(bits(&some[..37 * 200]), bits(&all[..37 * 200]));
+    assert!(some[37 * 200..].iter().all(|&x| x == 0.0));
+}
+
+#[test]
+fn any_team_gives_the_same_bits() {
+    let product = Gemm { m: 200, n: 500, k: 150, transpose_a: true, ..Gemm::default() };
+    let (a, b) = (noise(200 * 150, 11), noise(500 * 150, 12));
+    assert!(product.tasks() >= 8);
+    let mut expected = vec![0.0; 200 * 500];
+    product.run(&a, &b, &mut expected);
+    let mut c = vec![0.0; 200 * 500];
+    let mut tiles = Vec::new();
+    let mut rest = TileMut::new(&mut c, 200, 500, 500);
+    for task in 0..product.tasks() {
+        // This shape has one row of tiles, so that it can be split from the left.
+        let (rows, columns) = product.tile(task);
+        assert_eq!(rows, 0..200);
+        let (tile, right) = rest.split_columns(columns.len());
+        tiles.push((task, tile));
+        rest = right;
+    }
+    std::thread::scope(|scope| {
+        for (task, tile) in tiles {
+            let (a, b) = (&a, &b);
+            scope.spawn(move || product.compute(task, a, b, tile, &mut |_, _, _| ()));
+        }
+    });
+    assert!(bits(&c) == bits(&expected));
+}
+
+#[test]
+fn close_to_the_gemm_crate() {
+    for product in forms(65, 47, 333) {
+        let Gemm { m, n, k, transpose_a, transpose_b, accumulate } = product;
+        let (a, b) = (noise(m * k, 13), noise(k * n, 14));
+        let (mut own, mut other) = (noise(m * n, 15), noise(m * n, 15));
+        product.run(&a, &b, &mut own);
+        let a_strides = if transpose_a { (m, 1) } else { (1, k) };
+        let b_strides = if transpose_b { (1, k) } else { (n, 1) };
+        // SAFETY: sizes and strides are those of the matrices.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                k,
+                other.as_mut_ptr(),
+                1,
+                n as isize,
+                accumulate,
+                a.as_ptr(),
+                a_strides.0 as isize,
+                a_strides.1 as isize,
+                b.as_ptr(),
+                b_strides.1 as isize,
+                b_strides.0 as isize,
+                1.0,
+                1.0,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            );
+        }
+        // Each side is off by at most k + 1 roundings of sums of at most k + 1 terms below 1.
+        let terms = (k + 1) as f32;
+        let bound = 2.0 * terms * terms * f32::EPSILON / 2.0;
+        let off = own.iter().zip(&other).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+        assert!(off <= bound, "{product:?}: {off} > {bound}");
+    }
+}
+
+#[test]
+fn empty_products() {
+    let mut c = [5.0; 6];
+    let product = Gemm { m: 2, n: 3, k: 0, ..Gemm::default() };
+    Gemm { accumulate: true, ..product }.run(&[], &[], &mut c);
+    assert_eq!(c, [5.0; 6]);
+    product.run(&[], &[], &mut c);
+    assert_eq!(c, [0.0; 6]);
+    for (m, n) in [(0, 3), (2, 0), (0, 0)] {
+        let product = Gemm { m, n, k: 4, ..Gemm::default() };
+        assert_eq!(product.tasks(), 0);
+        product.run(&[0.0; 8], &[0.0; 12], &mut []);
+    }
+}
+
+#[test]
+#[should_panic(expected = "B has only 11 elements")]
+fn too_short_operands_are_refused() {
+    let product = Gemm { m: 2, n: 3, k: 4, ..Gemm::default() };
+    product.run(&[0.0; 8], &[0.0; 11], &mut [0.0; 6]);
+}
+
+#[test]
+fn tasks_are_few_for_little_work_and_enough_for_much() {
+    let tasks = |m, n, k| Gemm { m, n, k, ..Gemm::default() }.tasks();
+    for (m, n, k) in [(32, 10, 128), (32, 128, 10), (17, 33, 65), (1, 512, 256), (10, 128, 32)] {
+        assert_eq!(tasks(m, n, k), 1, "{m}, {n}, {k}");
+    }
+    for (m, n, k) in [(32, 128, 64), (128, 10, 512), (10, 512, 128), (1, 512, 784)] {
+        let tasks = tasks(m, n, k);
+        assert!((2..=5).contains(&tasks), "{m}, {n}, {k}: {tasks}");
+    }
+    for (m, n, k) in [(128, 512, 784), (512, 784, 128), (512, 2048, 1024), (4096, 64, 576)] {
+        let tasks = tasks(m, n, k);
+        assert!((8..=64).contains(&tasks), "{m}, {n}, {k}: {tasks}");
     }
 }
