@@ -272,11 +272,13 @@ impl Recipe {
         &self,
         k: usize,
         seed: u64,
-    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>>, DataError> {
+    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
+    {
         let table = self.rows()?;
         let target = self.target_transform(&table)?;
         let folds = fold_rows(table.len(), k, seed)?;
-        Ok(folds.into_iter().map(move |parts| self.part(&table, &target, &parts)))
+        let recipe = self.clone();
+        Ok(folds.into_iter().map(move |parts| recipe.part(&table, &target, &parts)))
     }
 
     /// Splits the rows as [`Dataset::k_fold_stratified`] does, and fits on each fold's training
@@ -288,11 +290,13 @@ impl Recipe {
         &self,
         k: usize,
         seed: u64,
-    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>>, DataError> {
+    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
+    {
         let table = self.rows()?;
         let target = self.target_transform(&table)?;
         let folds = fold_rows_stratified(&labels(&table, &target)?, k, seed)?;
-        Ok(folds.into_iter().map(move |parts| self.part(&table, &target, &parts)))
+        let recipe = self.clone();
+        Ok(folds.into_iter().map(move |parts| recipe.part(&table, &target, &parts)))
     }
 
     fn part(

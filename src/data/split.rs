@@ -40,9 +40,10 @@ impl Dataset {
         &self,
         k: usize,
         seed: u64,
-    ) -> Result<impl Iterator<Item = (Dataset, Dataset)>, DataError> {
+    ) -> Result<impl Iterator<Item = (Dataset, Dataset)> + use<>, DataError> {
         let folds = fold_rows(self.len(), k, seed)?;
-        Ok(folds.into_iter().map(|(train, valid)| (self.subset(train), self.subset(valid))))
+        let data = self.clone();
+        Ok(folds.into_iter().map(move |(train, valid)| (data.subset(train), data.subset(valid))))
     }
 
     /// As [`Dataset::k_fold`], each class being spread evenly, to one row, over the validation
@@ -54,9 +55,10 @@ impl Dataset {
         &self,
         k: usize,
         seed: u64,
-    ) -> Result<impl Iterator<Item = (Dataset, Dataset)>, DataError> {
+    ) -> Result<impl Iterator<Item = (Dataset, Dataset)> + use<>, DataError> {
         let folds = fold_rows_stratified(&self.labels()?, k, seed)?;
-        Ok(folds.into_iter().map(|(train, valid)| (self.subset(train), self.subset(valid))))
+        let data = self.clone();
+        Ok(folds.into_iter().map(move |(train, valid)| (data.subset(train), data.subset(valid))))
     }
 }
 

@@ -174,7 +174,8 @@ impl<'a> Csv<'a> {
             .delimiter(self.delimiter)
             .from_reader(Meter::new(text));
         let record = ByteRecord::new();
-        let mut rows = Rows { reader, record, name, gzip, line: 1, several_lines: false };
+        let mut rows =
+            Rows { reader, record, name, gzip, line: 1, several_lines: false, newline: 0 };
 
         let header = if self.header { rows.header()? } else { Vec::new() };
         let mut lines = Vec::new();
@@ -229,6 +230,8 @@ struct Rows<'a> {
     line: u64,
     /// Whether it ends on another.
     several_lines: bool,
+    /// 1 if it ends with a newline, else 0.
+    newline: u64,
 }
 
 impl Rows<'_> {
@@ -248,13 +251,14 @@ impl Rows<'_> {
                 _ => self.fault(&place, "the row is malformed".into()),
             }
         })?;
-        // The reader's own line is that of the record's end, with the newline only if it is the
-        // last byte (of CRLF it takes the CR first), and blank lines before the record count.
-        let end = self.reader.position();
-        let inside = self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let newline = u64::from(self.reader.get_ref().byte_before(end.byte()) == Some(b'\n'));
         if more {
-            self.line = end.line().saturating_sub(inside + newline);
+            // The reader's own line is that of the record's end, with the newline only if it is
+            // the last byte (of CRLF it takes the CR first); blank lines before count too.
+            let end = self.reader.position();
+            let inside =
+                self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+            self.newline = u64::from(self.reader.get_ref().byte_before(end.byte()) == Some(b'\n'));
+            self.line = end.line().saturating_sub(inside + self.newline);
             self.several_lines = inside > 0;
         }
         Ok(more)
@@ -310,7 +314,9 @@ impl Rows<'_> {
             false => Ok(()),
             true => {
                 let message = "a quote in this row is not closed";
-                Err(self.fault(&format!("line {}", self.line), message.into()))
+                // The last newline is inside the field, and was taken for the end of the row too.
+                let line = self.line + self.newline;
+                Err(self.fault(&format!("line {line}"), message.into()))
             }
         }
     }

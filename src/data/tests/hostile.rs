@@ -1,0 +1,93 @@
+//! Seeds, mutated: readers may refuse such bytes but neither panic nor take much memory. The
+//! fuzz targets do the same without end.
+
+use crate::data::{Csv, Recipe, Table, idx};
+use crate::error::DataError;
+
+const SEEDS: [&[u8]; 8] = [
+    b"a,b,y\n1,x,0\n2,,1\n3,\"y\"\"z\",0\n4,x,1\n",
+    b"\xef\xbb\xbfa;b\r\n1e5;nan\r\n-.5;\"q\r\nq\"\r\n",
+    b"0.5,1\n\n2,3\n4,5",
+    b"\0\0\x08\x01\0\0\0\x04\x01\x02\x03\x04",
+    b"\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x02\x01\x02\x03\x04",
+    b"\0\0\x08\x02\xff\xff\xff\xff\0\0\0\x02\x01",
+    // "a,b\n1,x\n2,y\n" with gzip, stored and compressed.
+    b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\x0c\0\xf3\xffa,b\n1,x\n2,y\n\0\0\0\0\x0c\0\0\0",
+    b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x4b\xd4\x49\xe2\x32\xd4\xa9\xe0\x32\xd2\xa9\xe4\x02\0",
+];
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % bound as u64) as usize
+    }
+}
+
+fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
+    const SPICE: &[u8] = b",\"\n\r;\0\xff\x1f\x8b0ae.-\xef\x7f\x80";
+    let place = random.below(bytes.len() + 1);
+    match random.below(5) {
+        0 => bytes.insert(place, SPICE[random.below(SPICE.len())]),
+        1 if place < bytes.len() => bytes[place] = SPICE[random.below(SPICE.len())],
+        2 if place < bytes.len() => bytes[place] ^= 1 << random.below(8),
+        3 => bytes.truncate(place),
+        _ => {
+            let tail = bytes[place..].to_vec();
+            bytes.extend(tail);
+        }
+    }
+}
+
+/// Everything that can be done to a table of two columns or more.
+fn use_table(table: Table) -> Result<(), DataError> {
+    let name = table.columns()[table.columns().len() - 1].name().to_string();
+    let recipes: [fn(Recipe) -> Recipe; 3] =
+        [|r| r, |r| r.standardize().drop_missing(), |r| r.classification().ordinal()];
+    for change in recipes {
+        let recipe = change(table.clone().target(&name)?);
+        if let Ok((train, test)) = recipe.split(0.5, 1) {
+            assert_eq!(train.features(), test.features());
+            assert_eq!(train.preprocessing(), test.preprocessing());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn mutated_bytes_are_read_or_refused() {
+    let mut random = Random(1);
+    let (mut tables, mut arrays, mut refusals) = (0, 0, 0);
+    for _ in 0..20_000 {
+        let mut bytes = SEEDS[random.below(SEEDS.len())].to_vec();
+        for _ in 0..random.below(4) {
+            mutate(&mut bytes, &mut random);
+        }
+        let csv = match random.below(3) {
+            0 => Csv::new(&bytes[..]).no_header(),
+            1 => Csv::new(&bytes[..]).delimiter(b';'),
+            _ => Csv::new(&bytes[..]),
+        };
+        match csv.read() {
+            Ok(table) => {
+                tables += 1;
+                use_table(table).expect("the column is there");
+            }
+            Err(error) => {
+                refusals += 1;
+                assert!(error.to_string().starts_with("`<memory>`, "), "{error}");
+            }
+        }
+        if let Ok(array) = idx::parse(&bytes) {
+            arrays += 1;
+            assert_eq!(array.elements.len(), array.sizes.iter().product::<usize>());
+        }
+    }
+    // The seeds are worth mutating only if both outcomes are common.
+    assert!(tables > 1000 && arrays > 1000 && refusals > 1000, "{tables} {arrays} {refusals}");
+}
