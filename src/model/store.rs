@@ -211,12 +211,9 @@ impl Reader {
             message,
         };
         let op = registry.make(&step.op, step.attributes).map_err(|e| shape(e.to_string()))?;
-        let inputs =
-            step.inputs.iter().map(|&id| self.find(id)).collect::<Result<Vec<_>>>()?;
-        let outputs = self
-            .graph
-            .call(op, &inputs, &step.layer)
-            .map_err(|e| shape(e.to_string()))?;
+        let inputs = step.inputs.iter().map(|&id| self.find(id)).collect::<Result<Vec<_>>>()?;
+        let outputs =
+            self.graph.call(op, &inputs, &step.layer).map_err(|e| shape(e.to_string()))?;
         if outputs.len() != step.outputs.len() {
             return Err(malformed(format!("`{}` does not have {:?}", step.op, step.outputs)));
         }

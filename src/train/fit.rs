@@ -94,8 +94,7 @@ impl Trainer {
 
     fn run_epochs(&mut self, data: &Dataset, fit: &mut Fit<'_>, plan: usize) -> Result<Stop> {
         let step_rows = fit.batch.saturating_mul(fit.accumulate);
-        let epoch =
-            Epoch { rows: data.len(), step_rows, steps: data.len().div_ceil(step_rows) };
+        let epoch = Epoch { rows: data.len(), step_rows, steps: data.len().div_ceil(step_rows) };
         let mut display = Display::new(fit.progress, fit.epochs);
         let mut left = fit.step_limit;
         let mut indices = Vec::with_capacity(step_rows.min(data.len()));
@@ -167,7 +166,8 @@ impl Trainer {
             self.session.set_scalar("first", f64::from(u8::from(i == 0)));
             let (session, loaded) = self.split_plan(plan);
             session.feed(loaded, data, batch)?;
-            let end = if i + 1 == passes { loaded.plan.update.end } else { loaded.plan.backward.end };
+            let end =
+                if i + 1 == passes { loaded.plan.update.end } else { loaded.plan.backward.end };
             session.executor.run(loaded.id, 0..end, &live);
             for (_, buffer) in &loaded.plan.losses {
                 let mut value = [0.0];

@@ -17,10 +17,9 @@ pub(super) fn culprit(session: &mut Session, plan: &LoadedPlan, live: &Live) -> 
             }
             let lasting = output.index() < session.lasting.graph.buffers.len();
             let finite = match lasting {
-                true => session
-                    .tensor(output)
-                    .as_f32()
-                    .is_none_or(|x| x.iter().all(|x| x.is_finite())),
+                true => {
+                    session.tensor(output).as_f32().is_none_or(|x| x.iter().all(|x| x.is_finite()))
+                }
                 false => session.fetch(plan, output, live.rows).iter().all(|x| x.is_finite()),
             };
             if !finite {

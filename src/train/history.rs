@@ -67,9 +67,10 @@ impl History {
     /// The records as CSV with a header.
     pub fn to_csv(&self) -> String {
         let mut text = String::from("epoch,loss,learning_rate,validation_loss");
-        let names: Vec<_> = self.epochs.first().map_or(vec![], |e| {
-            e.metrics.iter().map(|(name, _)| name.clone()).collect()
-        });
+        let names: Vec<_> = self
+            .epochs
+            .first()
+            .map_or(vec![], |e| e.metrics.iter().map(|(name, _)| name.clone()).collect());
         names.iter().for_each(|name| text.push_str(&format!(",{name}")));
         text.push_str(",seconds,rows_per_second\n");
         for e in &self.epochs {
@@ -98,9 +99,11 @@ impl fmt::Display for History {
             let values: Vec<_> =
                 self.epochs.iter().filter_map(|e| Some((e.value(name)?, e.epoch))).collect();
             let pick = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0);
-            let (Some(low), Some(high), Some(last)) =
-                (values.iter().min_by(|a, b| pick(a, b)), values.iter().max_by(|a, b| pick(a, b)), values.last())
-            else {
+            let (Some(low), Some(high), Some(last)) = (
+                values.iter().min_by(|a, b| pick(a, b)),
+                values.iter().max_by(|a, b| pick(a, b)),
+                values.last(),
+            ) else {
                 continue;
             };
             writeln!(

@@ -45,7 +45,8 @@ impl Display {
         self.drawn = Some(Instant::now());
         let full = done * WIDTH / steps.max(1);
         let bar: String = (0..WIDTH).map(|i| if i < full { '━' } else { '╌' }).collect();
-        let left = self.started.elapsed().as_secs_f64() / done.max(1) as f64 * (steps - done) as f64;
+        let left =
+            self.started.elapsed().as_secs_f64() / done.max(1) as f64 * (steps - done) as f64;
         self.print(&format!(
             "\r\x1b[2KEpoch {epoch:>3}/{} {bar} {done}/{steps}  loss {loss:.4}  eta {left:.0} s",
             self.epochs

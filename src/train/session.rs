@@ -21,7 +21,6 @@ enum Source {
 pub(super) struct LoadedPlan {
     pub(super) id: PlanId,
     pub(super) plan: Arc<Plan>,
-    pub(super) losses: Vec<RowLoss>,
 }
 
 /// What a plan is asked for.
@@ -130,7 +129,7 @@ impl Session {
         )?;
         let plan = Arc::new(plan);
         let id = self.executor.load(plan.clone())?;
-        Ok(LoadedPlan { id, plan, losses: request.losses })
+        Ok(LoadedPlan { id, plan })
     }
 
     /// Copies rows of a dataset into a plan's feeds.

@@ -56,10 +56,12 @@ impl Trained {
             return Err(FileError::Mismatch { file: name, message: message.into() }.into());
         }
         let network = Network::from_json(metadata["network"].take(), ops)?;
-        let preprocessing = serde_json::from_value(metadata["preprocessing"].take())
-            .map_err(|error| FileError::Mismatch {
-                file: name.clone(),
-                message: format!("its preprocessing can't be read: {error}"),
+        let preprocessing =
+            serde_json::from_value(metadata["preprocessing"].take()).map_err(|error| {
+                FileError::Mismatch {
+                    file: name.clone(),
+                    message: format!("its preprocessing can't be read: {error}"),
+                }
             })?;
         let mut session = Session::new(network, None, &device)?;
         let parameters = session.lasting.parameters();

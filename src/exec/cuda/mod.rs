@@ -2,7 +2,7 @@
 //! there yet, so the answer always says why the CPU is used.
 
 /// Why no CUDA device can be used now.
-pub fn unavailable() -> &'static str {
+pub(super) fn unavailable() -> &'static str {
     if driver_is_present() {
         "an NVIDIA driver was found, but this version trains on the CPU alone; use `Device::cpu()`"
     } else {
