@@ -1,7 +1,11 @@
 //! Executors: they walk a plan's steps and know ops only through their trait.
 
 pub mod cpu;
+mod cuda;
+mod device;
 pub mod reference;
+
+pub use device::Device;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -71,6 +71,11 @@ pub(crate) fn lock(trace: &SharedTrace) -> MutexGuard<'_, Trace> {
 }
 
 impl Trace {
+    /// A trace that goes on from a graph.
+    pub fn of(graph: Graph) -> Trace {
+        Trace { graph, ..Trace::default() }
+    }
+
     /// Path of the layer being traced.
     pub fn layer(&self) -> String {
         if self.path.is_empty() { "model".into() } else { self.path.join(".") }

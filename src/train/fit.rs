@@ -1,0 +1,369 @@
+//! The loop over epochs and steps.
+
+use std::time::Instant;
+
+use super::callback::{Flow, StepReport};
+use super::guard;
+use super::history::{EpochRecord, History, Stop};
+use super::interrupt;
+use super::options::Fit;
+use super::progress::Display;
+use super::state::{Best, Run};
+use super::trainer::{Trainer, weight_sum};
+use crate::data::Dataset;
+use crate::error::{Result, TrainError};
+use crate::op::Live;
+use crate::optim::OptimizerStep;
+use crate::random::Permutation;
+
+/// Stream of the keyed permutation of rows.
+const SHUFFLE: u32 = 0;
+
+/// Sizes of one epoch.
+struct Epoch {
+    rows: usize,
+    /// Rows per update.
+    step_rows: usize,
+    /// Updates per epoch.
+    steps: usize,
+}
+
+impl Trainer {
+    /// Trains. If a run was stopped before its end, or taken up from a checkpoint, this goes on
+    /// with it.
+    ///
+    /// # Errors
+    /// If options or data do not fit, a value becomes not finite (the parameters stay as before
+    /// that step), a checkpoint can't be written, or a callback returns an error.
+    pub fn fit(&mut self, data: &Dataset, mut fit: Fit<'_>) -> Result<History> {
+        fit.check(data)?;
+        if let Some(checkpoints) = &fit.checkpoints {
+            checkpoints.check()?;
+        }
+        let plan = self.plan(data, true, fit.batch, fit.accumulate > 1)?;
+        self.preprocessing = data.preprocessing().cloned();
+        self.begin_run(data, &mut fit)?;
+        if fit.interrupt {
+            interrupt::watch()?;
+        }
+        let result = self.run_epochs(data, &mut fit, plan);
+        if fit.interrupt {
+            interrupt::unwatch();
+        }
+        let stop = result?;
+        self.end_run(&fit, stop)
+    }
+
+    /// Begins a run, or checks that one at hand can go on with these options.
+    fn begin_run(&mut self, data: &Dataset, fit: &mut Fit<'_>) -> Result<()> {
+        let (fingerprint, options) = (data.fingerprint(), fit.fingerprint());
+        if let Some(run) = &self.state.run {
+            if run.data != fingerprint {
+                let text = "the data is not that of the run to go on with";
+                return Err(TrainError::State(text.into()).into());
+            }
+            let changed: Vec<_> = options
+                .iter()
+                .filter(|(name, value)| run.options.get(*name) != Some(*value))
+                .map(|(name, value)| {
+                    let old = run.options.get(name).map_or("unknown", String::as_str);
+                    format!("{name} was {old} and is {value}")
+                })
+                .collect();
+            if !changed.is_empty() {
+                let text = format!("cannot go on with the run: {}", changed.join("; "));
+                return Err(TrainError::State(text).into());
+            }
+            for (callback, state) in fit.callbacks.iter_mut().zip(&run.callbacks) {
+                callback.restore(state)?;
+            }
+            return Ok(());
+        }
+        self.state.run = Some(Run {
+            data: fingerprint,
+            options,
+            plateau: fit.plateau.as_ref().map(|(_, plateau)| plateau.clone()),
+            ..Run::default()
+        });
+        Ok(())
+    }
+
+    fn run(&mut self) -> &mut Run {
+        self.state.run.get_or_insert_default()
+    }
+
+    fn run_epochs(&mut self, data: &Dataset, fit: &mut Fit<'_>, plan: usize) -> Result<Stop> {
+        let step_rows = fit.batch.saturating_mul(fit.accumulate);
+        let epoch =
+            Epoch { rows: data.len(), step_rows, steps: data.len().div_ceil(step_rows) };
+        let mut display = Display::new(fit.progress, fit.epochs);
+        let mut left = fit.step_limit;
+        let mut indices = Vec::with_capacity(step_rows.min(data.len()));
+        while self.run().epoch < fit.epochs && !self.run().stopped {
+            display.begin_epoch();
+            let (started, first) = (Instant::now(), self.run().batch);
+            let number = self.state.epochs + self.run().epoch as u64;
+            let order = Permutation::new(self.seed, SHUFFLE, number, epoch.rows as u64);
+            while self.run().batch < epoch.steps {
+                let start = self.run().batch * step_rows;
+                let end = epoch.rows.min(start + step_rows);
+                indices.clear();
+                indices.extend((start..end).map(|i| match fit.shuffle {
+                    true => order.get(i as u64) as usize,
+                    false => i,
+                }));
+                let loss = self.step(data, fit, plan, &epoch, &indices)?;
+                let run = self.run();
+                display.step(run.epoch + 1, run.batch, epoch.steps, loss);
+                let flow = self.call_step(fit, loss, &epoch)?;
+                left = left.map(|n| n - 1);
+                if let Some(stop) = stop_now(fit, flow, left) {
+                    if self.run().batch == epoch.steps {
+                        self.finish_epoch(data, fit, &epoch, started, first, &mut display)?;
+                    } else {
+                        self.save_last(fit)?;
+                    }
+                    return Ok(stop);
+                }
+            }
+            let flow = self.finish_epoch(data, fit, &epoch, started, first, &mut display)?;
+            if flow == Flow::Stop {
+                return Ok(Stop::Callback);
+            }
+        }
+        Ok(if self.run().stopped { Stop::EarlyStopping } else { Stop::Finished })
+    }
+
+    /// The rate of the next update.
+    fn rate(&self, fit: &Fit<'_>, epoch: &Epoch) -> f64 {
+        let step = self.state.run.as_ref().map_or(0, |r| r.step);
+        let plateau = self.state.run.as_ref().and_then(|r| r.plateau.as_ref());
+        let total = (fit.epochs * epoch.steps) as u64;
+        fit.schedule.learning_rate(self.optimizer.learning_rate(), step, total)
+            * plateau.map_or(1.0, |p| p.scale())
+    }
+
+    /// One update on these rows: as many passes as there are batches in them.
+    fn step(
+        &mut self,
+        data: &Dataset,
+        fit: &Fit<'_>,
+        plan: usize,
+        epoch: &Epoch,
+        rows: &[usize],
+    ) -> Result<f64> {
+        let rate = self.rate(fit, epoch);
+        self.write_scalars(rate);
+        let weight = weight_sum(data, rows.iter().copied());
+        for i in 0..self.session.network.outputs().len() {
+            self.set_normalizer(i, 1.0 / weight);
+        }
+        let passes = rows.len().div_ceil(fit.batch);
+        self.session.set_scalar("penalty_share", 1.0 / passes as f64);
+        let (seed, mut pass, mut loss) = (self.seed, self.state.pass, 0.0);
+        for (i, batch) in rows.chunks(fit.batch).enumerate() {
+            pass += 1;
+            let live = Live { rows: batch.len(), seed, step: pass };
+            self.session.set_scalar("first", f64::from(u8::from(i == 0)));
+            let (session, loaded) = self.split_plan(plan);
+            session.feed(loaded, data, batch)?;
+            let end = if i + 1 == passes { loaded.plan.update.end } else { loaded.plan.backward.end };
+            session.executor.run(loaded.id, 0..end, &live);
+            for (_, buffer) in &loaded.plan.losses {
+                let mut value = [0.0];
+                session.executor.fetch(loaded.id, *buffer, 1, &mut value);
+                loss += f64::from(value[0]);
+            }
+            let mut accepted = [1.0];
+            if let (Some(flag), true) = (loaded.plan.accepted, i + 1 == passes) {
+                session.executor.fetch(loaded.id, flag, 1, &mut accepted);
+            }
+            if accepted[0] != 1.0 || !loss.is_finite() {
+                session.feed(loaded, data, batch)?;
+                let layer = guard::culprit(session, loaded, &live);
+                return Err(self.not_finite(loss, rate, layer));
+            }
+        }
+        self.state.pass = pass;
+        self.state.step += 1;
+        let run = self.run();
+        run.loss_sum += loss * weight;
+        run.weight_sum += weight;
+        run.batch += 1;
+        run.step += 1;
+        Ok(loss)
+    }
+
+    fn not_finite(&mut self, loss: f64, learning_rate: f64, layer: String) -> crate::Error {
+        let what = if loss.is_finite() { "the gradient norm" } else { "the loss" };
+        let (epoch, step) = (self.run().epoch + 1, self.run().step + 1);
+        TrainError::NotFinite { what, epoch, step, learning_rate, layer }.into()
+    }
+
+    fn set_normalizer(&mut self, output: usize, value: f64) {
+        let name = match self.session.network.outputs() {
+            [_] => "normalizer/loss".to_string(),
+            outputs => format!("normalizer/{}", outputs[output].0),
+        };
+        self.session.set_scalar(&name, value);
+    }
+
+    /// Writes the optimizer's scalars for the next update.
+    fn write_scalars(&mut self, learning_rate: f64) {
+        let step = self.state.step + 1;
+        for (group, memory) in self.session.lasting.groups.iter().zip(&mut self.state.memory) {
+            if group.rule.is_none() {
+                continue;
+            }
+            let at = OptimizerStep { step, learning_rate, decays: group.name == "decayed" };
+            let mut scalars = self.optimizer.scalars(&at, memory);
+            if let Some(decay) = self.average {
+                scalars.push(if step == 1 { 0.0 } else { decay });
+            }
+            for (buffer, scalar) in group.scalars.iter().zip(scalars) {
+                self.session.executor.write(*buffer, &[scalar as f32]);
+            }
+        }
+    }
+
+    fn call_step(&mut self, fit: &mut Fit<'_>, loss: f64, epoch: &Epoch) -> Result<Flow> {
+        if fit.callbacks.is_empty() {
+            return Ok(Flow::Continue);
+        }
+        let learning_rate = self.rate(fit, epoch);
+        let (epoch, step) = (self.run().epoch + 1, self.run().step);
+        let report = StepReport { epoch, step, loss, learning_rate };
+        let mut flow = Flow::Continue;
+        for callback in &mut fit.callbacks {
+            if callback.on_step(&report)? == Flow::Stop {
+                flow = Flow::Stop;
+            }
+        }
+        self.keep_callbacks(fit);
+        Ok(flow)
+    }
+
+    fn keep_callbacks(&mut self, fit: &Fit<'_>) {
+        self.run().callbacks = fit.callbacks.iter().map(|c| c.state()).collect();
+    }
+
+    /// Validation, record, plateau, early stopping, callbacks, checkpoints.
+    fn finish_epoch(
+        &mut self,
+        data: &Dataset,
+        fit: &mut Fit<'_>,
+        epoch: &Epoch,
+        started: Instant,
+        first: usize,
+        display: &mut Display,
+    ) -> Result<Flow> {
+        let trained = started.elapsed().as_secs_f64();
+        let rows = epoch.rows - first * epoch.step_rows;
+        let mut record = EpochRecord {
+            epoch: self.run().epoch + 1,
+            loss: self.run().loss_sum / self.run().weight_sum,
+            learning_rate: self.rate(fit, epoch),
+            validation_loss: None,
+            metrics: vec![],
+            seconds: 0.0,
+            rows_per_second: rows as f64 / trained.max(1e-9),
+        };
+        if let Some(validation) = &fit.validation {
+            let evaluation = self.evaluate_metrics(validation, fit.metrics.as_deref())?;
+            record.validation_loss = Some(evaluation.loss);
+            record.metrics = evaluation.metrics;
+        }
+        record.seconds = started.elapsed().as_secs_f64();
+        let best = self.judge(fit, &record);
+        if let Some((monitor, _)) = &fit.plateau
+            && let (Some(value), Some(plateau)) =
+                (record.value(monitor), self.run().plateau.as_mut())
+        {
+            plateau.observe(value);
+        }
+        display.epoch(&record, best);
+        let mut flow = Flow::Continue;
+        for callback in &mut fit.callbacks {
+            if callback.on_epoch(&record)? == Flow::Stop {
+                flow = Flow::Stop;
+            }
+        }
+        self.keep_callbacks(fit);
+        let number = record.epoch;
+        let run = self.run();
+        run.history.push(record);
+        run.epoch = number;
+        (run.batch, run.loss_sum, run.weight_sum) = (0, 0.0, 0.0);
+        debug_assert!(data.len() == epoch.rows);
+        if let Some(checkpoints) = &fit.checkpoints {
+            checkpoints.after_epoch(self, number, best)?;
+        }
+        Ok(flow)
+    }
+
+    /// Compares with the best epoch; true if this is the new best.
+    fn judge(&mut self, fit: &Fit<'_>, record: &EpochRecord) -> bool {
+        let validation_loss = super::EarlyStopping::default();
+        let stopping = match (&fit.early_stopping, record.validation_loss) {
+            (Some(stopping), _) => stopping,
+            (None, Some(_)) => &validation_loss,
+            (None, None) => return false,
+        };
+        let Some(value) = record.value(&stopping.monitor) else { return false };
+        let best = self.run().best;
+        if stopping.improves(value, best.map(|b| b.value)) {
+            self.run().best = Some(Best { value, epoch: record.epoch, waited: 0 });
+            if fit.early_stopping.as_ref().is_some_and(|s| s.restore_best) {
+                let parameters = self.session.parameters();
+                self.run().best_parameters = parameters.into_iter().collect();
+            }
+            return true;
+        }
+        let patience = fit.early_stopping.as_ref().map(|s| s.patience);
+        let run = self.run();
+        if let Some(best) = &mut run.best {
+            best.waited += 1;
+            run.stopped = patience.is_some_and(|patience| best.waited >= patience);
+        }
+        false
+    }
+
+    fn save_last(&mut self, fit: &Fit<'_>) -> Result<()> {
+        match &fit.checkpoints {
+            Some(checkpoints) => checkpoints.save_last(self),
+            None => Ok(()),
+        }
+    }
+
+    /// Closes a finished run; a stopped one stays open, to go on with.
+    fn end_run(&mut self, fit: &Fit<'_>, stop: Stop) -> Result<History> {
+        let epochs = self.run().history.clone();
+        if matches!(stop, Stop::Finished | Stop::EarlyStopping) {
+            let run = self.state.run.take().unwrap_or_default();
+            self.state.epochs += run.epoch as u64;
+            let restore = fit.early_stopping.as_ref().is_some_and(|s| s.restore_best);
+            if restore && !run.best_parameters.is_empty() {
+                let places: Vec<_> = self
+                    .session
+                    .lasting
+                    .parameters()
+                    .map(|p| (p.name.clone(), p.parameter))
+                    .collect();
+                self.session.restore(&places, &run.best_parameters)?;
+            }
+        }
+        Ok(History { epochs, stop })
+    }
+}
+
+/// Whether training stops between two steps.
+fn stop_now(fit: &Fit<'_>, flow: Flow, left: Option<u64>) -> Option<Stop> {
+    if fit.interrupt && interrupt::pressed() {
+        return Some(Stop::Interrupt);
+    }
+    match (flow, left) {
+        (Flow::Stop, _) => Some(Stop::Callback),
+        (_, Some(0)) => Some(Stop::StepLimit),
+        _ => None,
+    }
+}

@@ -1,0 +1,22 @@
+//! Training: a trainer owns the executor and walks epochs.
+
+mod callback;
+mod checkpoint;
+mod fit;
+mod guard;
+mod history;
+mod interrupt;
+mod options;
+mod progress;
+mod session;
+mod state;
+mod trained;
+mod trainer;
+
+pub use callback::{Callback, EarlyStopping, Flow, StepReport};
+pub use checkpoint::Checkpoints;
+pub use history::{EpochRecord, History, Stop};
+pub use options::Fit;
+pub use progress::Progress;
+pub use trained::Trained;
+pub use trainer::{Evaluation, Trainer, TrainerBuilder};

@@ -1,0 +1,296 @@
+//! An executor with a network's lasting memory, and the plans loaded on it.
+
+use std::sync::Arc;
+
+use crate::data::{ColumnId, Dataset};
+use crate::error::{DataError, Result, TrainError};
+use crate::exec::{Device, Executor, FeedMut, PlanId};
+use crate::model::Network;
+use crate::op::{BufferId, Live, Mode};
+use crate::plan::{Clip, GroupRequest, Lasting, Plan, Request, RowLoss, UpdateRule};
+use crate::tensor::{DType, HostTensor};
+
+/// Where a feed's rows come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Column(ColumnId),
+    Weights,
+}
+
+/// A plan on the executor.
+pub(super) struct LoadedPlan {
+    pub(super) id: PlanId,
+    pub(super) plan: Arc<Plan>,
+    pub(super) losses: Vec<RowLoss>,
+}
+
+/// What a plan is asked for.
+pub(super) struct PlanRequest<'a> {
+    pub(super) graph: &'a crate::op::Graph,
+    pub(super) losses: Vec<RowLoss>,
+    pub(super) mode: Mode,
+    pub(super) capacity: usize,
+    pub(super) accumulate: bool,
+    pub(super) clip: Clip,
+}
+
+/// A network on a device.
+pub(super) struct Session {
+    pub(super) network: Network,
+    pub(super) lasting: Lasting,
+    pub(super) executor: Box<dyn Executor>,
+}
+
+impl Session {
+    /// Lays out and allocates lasting memory. `rule` updates trainable parameters; without one all
+    /// are frozen.
+    pub(super) fn new(network: Network, rule: Option<UpdateRule>, device: &Device) -> Result<Self> {
+        let group = |name: &str, keep: &dyn Fn(&crate::layer::value::Parameter) -> bool, rule| {
+            let parameters = network.parameters().iter().filter(|p| keep(p));
+            GroupRequest {
+                name: name.to_string(),
+                parameters: parameters.map(|p| (p.name.clone(), network.shape(p))).collect(),
+                rule,
+            }
+        };
+        let trains = rule.is_some();
+        let groups: Vec<_> = [
+            group("decayed", &|p| trains && p.trainable && p.decays, rule.clone()),
+            group("plain", &|p| trains && p.trainable && !p.decays, rule),
+            group("frozen", &|p| !trains || !p.trainable, None),
+        ]
+        .into_iter()
+        .filter(|g| !g.parameters.is_empty())
+        .collect();
+        let mut scalars: Vec<String> =
+            network.loss_names().iter().map(|name| format!("normalizer/{name}")).collect();
+        scalars.extend(["penalty_share".to_string(), "first".to_string()]);
+        let lasting = Lasting::new(&groups, &scalars);
+        let executor = device.executor(&lasting)?;
+        let mut session = Session { network, lasting, executor };
+        session.begin_states();
+        Ok(session)
+    }
+
+    /// Gives every state its initial value.
+    fn begin_states(&mut self) {
+        for group in &self.lasting.groups {
+            for (rule, &buffer) in group.rule.iter().flat_map(|r| &r.states).zip(&group.states) {
+                self.executor.write(buffer, &vec![rule.initial; group.elements]);
+            }
+        }
+    }
+
+    /// Draws initial parameters.
+    pub(super) fn begin_parameters(&mut self, seed: u64) {
+        let parameters: Vec<_> = self.network.parameters().to_vec();
+        for (i, parameter) in parameters.iter().enumerate() {
+            let shape = self.network.shape(parameter);
+            let values = parameter.init.sample(&shape, seed, i as u32);
+            if let Some(buffer) = self.lasting.graph.find(&parameter.name) {
+                self.executor.write(buffer, &values);
+            }
+        }
+    }
+
+    /// A lasting buffer as a tensor.
+    pub(super) fn tensor(&self, buffer: BufferId) -> HostTensor {
+        let shape = self.lasting.graph.ty(buffer).shape.sizes(0);
+        let mut elements = vec![0.0; shape.iter().product()];
+        self.executor.read(buffer, &mut elements);
+        HostTensor::f32(shape, elements).expect("invariant: sizes are the buffer's")
+    }
+
+    /// All parameters by name.
+    pub(super) fn parameters(&self) -> Vec<(String, HostTensor)> {
+        let all = self.lasting.parameters();
+        all.map(|p| (p.name.clone(), self.tensor(p.parameter))).collect()
+    }
+
+    /// Writes a control scalar.
+    pub(super) fn set_scalar(&mut self, name: &str, value: f64) {
+        if let Some(buffer) = self.lasting.scalar(name) {
+            self.executor.write(buffer, &[value as f32]);
+        }
+    }
+
+    pub(super) fn load(&mut self, request: PlanRequest<'_>) -> Result<LoadedPlan> {
+        let plan = Plan::build(
+            &Request {
+                model: request.graph,
+                outputs: self.network.outputs(),
+                losses: &request.losses,
+                mode: request.mode,
+                capacity: request.capacity,
+                accumulate: request.accumulate,
+                clip: request.clip,
+                gradients: &[],
+            },
+            &self.lasting,
+        )?;
+        let plan = Arc::new(plan);
+        let id = self.executor.load(plan.clone())?;
+        Ok(LoadedPlan { id, plan, losses: request.losses })
+    }
+
+    /// Copies rows of a dataset into a plan's feeds.
+    pub(super) fn feed(&mut self, plan: &LoadedPlan, data: &Dataset, rows: &[usize]) -> Result<()> {
+        for (name, buffer) in &plan.plan.feeds {
+            let source = self.source(name, data)?;
+            let mut result = Ok(());
+            self.executor.feed(plan.id, *buffer, rows.len(), &mut |target| {
+                result = match (source, target) {
+                    (Source::Weights, FeedMut::F32(target)) => {
+                        gather_weights(data, rows, target);
+                        Ok(())
+                    }
+                    (Source::Column(column), FeedMut::F32(t)) => data.gather_f32(column, rows, t),
+                    (Source::Column(column), FeedMut::U32(t)) => data.gather_u32(column, rows, t),
+                    (Source::Weights, FeedMut::U32(_)) => Ok(()),
+                };
+            });
+            result?;
+        }
+        Ok(())
+    }
+
+    /// The column of a feed: by position where there is one of the kind, else by name.
+    fn source(&self, feed: &str, data: &Dataset) -> Result<Source, DataError> {
+        if feed.starts_with("weights/") {
+            return Ok(Source::Weights);
+        }
+        let (name, columns, single, make): (_, _, _, fn(usize) -> ColumnId) =
+            match feed.strip_prefix("target/") {
+                Some(name) => {
+                    let single = self.network.outputs().len() == 1;
+                    (name, data.targets(), single, ColumnId::Target)
+                }
+                None => {
+                    let single = self.network.inputs().len() == 1;
+                    (feed, data.inputs(), single, ColumnId::Input)
+                }
+            };
+        let found = match columns {
+            [_] if single => Some(0),
+            _ => columns.iter().position(|c| c.name == name),
+        };
+        found.map(|i| Source::Column(make(i))).ok_or_else(|| {
+            let names: Vec<_> = columns.iter().map(|c| format!("`{}`", c.name)).collect();
+            DataError::Invalid(format!(
+                "the model wants a column for `{feed}`, the data has {}",
+                if names.is_empty() { "none".into() } else { names.join(", ") }
+            ))
+        })
+    }
+
+    /// Checks that a dataset fits a plan, so that no batch can fail.
+    pub(super) fn check(&self, plan: &LoadedPlan, data: &Dataset) -> Result<(), DataError> {
+        for (name, buffer) in &plan.plan.feeds {
+            let Source::Column(id) = self.source(name, data)? else { continue };
+            let column = match id {
+                ColumnId::Input(i) => &data.inputs()[i],
+                ColumnId::Target(i) => &data.targets()[i],
+            };
+            let ty = plan.plan.graph.ty(*buffer);
+            let wanted = ty.shape.elements(1);
+            if column.row_elements() != wanted {
+                return Err(DataError::Invalid(format!(
+                    "column `{}` has {} elements per row, the model's `{name}` {ty} wants {wanted}",
+                    column.name,
+                    column.row_elements()
+                )));
+            }
+            if ty.dtype == DType::U32 && column.dtype() != DType::U32 {
+                return Err(DataError::Invalid(format!(
+                    "column `{}` holds numbers, the model's `{name}` wants class labels or indices",
+                    column.name
+                )));
+            }
+        }
+        self.check_labels(data)
+    }
+
+    fn check_labels(&self, data: &Dataset) -> Result<(), DataError> {
+        let outputs = match self.network.outputs() {
+            [(_, id)] => self.network.ty(*id).shape.last(),
+            _ => return Ok(()),
+        };
+        match outputs {
+            Some(outputs) if data.classes() > outputs && outputs > 1 => {
+                Err(DataError::Invalid(format!(
+                    "the data has {} classes, the model has {outputs} outputs; widen its last layer",
+                    data.classes()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A result of a plan.
+    pub(super) fn fetch(&self, plan: &LoadedPlan, buffer: BufferId, rows: usize) -> Vec<f32> {
+        let mut elements = vec![0.0; plan.plan.graph.ty(buffer).shape.elements(rows)];
+        self.executor.fetch(plan.id, buffer, rows, &mut elements);
+        elements
+    }
+
+    /// Runs the forward pass over all rows in batches of the plan's capacity. `each` sees the
+    /// batch's first row and number of rows after it ran.
+    pub(super) fn forward_all(
+        &mut self,
+        plan: &LoadedPlan,
+        data: &Dataset,
+        seed: u64,
+        mut each: impl FnMut(&Session, usize, usize),
+    ) -> Result<()> {
+        self.check(plan, data)?;
+        let all: Vec<usize> = (0..data.len()).collect();
+        for batch in all.chunks(plan.plan.capacity) {
+            self.feed(plan, data, batch)?;
+            let live = Live { rows: batch.len(), seed, step: 0 };
+            self.executor.run(plan.id, plan.plan.forward.clone(), &live);
+            each(self, batch[0], batch.len());
+        }
+        Ok(())
+    }
+
+    /// Writes tensors by name into lasting memory.
+    ///
+    /// # Errors
+    /// If a tensor is missing or has another shape; nothing is written then.
+    pub(super) fn restore(
+        &mut self,
+        places: &[(String, BufferId)],
+        tensors: &std::collections::BTreeMap<String, HostTensor>,
+    ) -> Result<(), TrainError> {
+        let mut wrong = Vec::new();
+        for (name, buffer) in places {
+            let wanted = self.lasting.graph.ty(*buffer).shape.sizes(0);
+            match tensors.get(name) {
+                None => wrong.push(format!("`{name}` is missing")),
+                Some(t) if t.shape() != wanted || t.as_f32().is_none() => wrong.push(format!(
+                    "`{name}` is {}{:?}, expected f32{wanted:?}",
+                    t.dtype(),
+                    t.shape()
+                )),
+                Some(_) => {}
+            }
+        }
+        if !wrong.is_empty() {
+            wrong.truncate(20);
+            return Err(TrainError::State(format!("tensors do not fit: {}", wrong.join("; "))));
+        }
+        for (name, buffer) in places {
+            if let Some(elements) = tensors.get(name).and_then(HostTensor::as_f32) {
+                self.executor.write(*buffer, elements);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn gather_weights(data: &Dataset, rows: &[usize], target: &mut [f32]) {
+    match data.weights() {
+        Some(weights) => rows.iter().zip(target).for_each(|(&row, t)| *t = weights[row]),
+        None => target.fill(1.0),
+    }
+}

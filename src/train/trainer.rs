@@ -1,0 +1,420 @@
+//! The trainer: a model, an optimizer and a device.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::checkpoint;
+use super::session::{LoadedPlan, PlanRequest, Session};
+use super::state::State;
+use super::trained::Trained;
+use crate::data::{ColumnId, Dataset, Preprocessing, Task};
+use crate::error::{Result, TrainError};
+use crate::exec::Device;
+use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
+use crate::metric::{Metric, Targets};
+use crate::model::{Model, Network};
+use crate::op::Mode;
+use crate::optim::Optimizer;
+use crate::plan::Clip;
+
+/// Options of a [`Trainer`], built up by method calls.
+pub struct TrainerBuilder<'a> {
+    model: &'a Model,
+    optimizer: Box<dyn Optimizer>,
+    device: Option<Device>,
+    losses: Vec<(Box<dyn Loss>, f64)>,
+    seed: u64,
+    clip: Clip,
+    average: Option<f64>,
+}
+
+impl TrainerBuilder<'_> {
+    /// Where to train; default [`Device::auto`].
+    pub fn device(self, device: Device) -> Self {
+        TrainerBuilder { device: Some(device), ..self }
+    }
+
+    /// The loss of the next output, which would follow from the data: softmax cross-entropy for
+    /// classes, mean squared error for numbers.
+    pub fn loss(self, loss: impl Loss + 'static) -> Self {
+        self.weighted_loss(loss, 1.0)
+    }
+
+    /// The loss of the next output, with a factor in the sum of losses.
+    pub fn weighted_loss(mut self, loss: impl Loss + 'static, factor: f64) -> Self {
+        self.losses.push((Box::new(loss), factor));
+        self
+    }
+
+    /// Seed of initial weights, order of rows and dropout; default 0.
+    pub fn seed(self, seed: u64) -> Self {
+        TrainerBuilder { seed, ..self }
+    }
+
+    /// Scales gradients so that their norm over all parameters is at most `limit`.
+    pub fn clip_norm(self, limit: f64) -> Self {
+        TrainerBuilder { clip: Clip::Norm(limit), ..self }
+    }
+
+    /// Limits every element of the gradients to `-limit..limit`.
+    pub fn clip_value(self, limit: f64) -> Self {
+        TrainerBuilder { clip: Clip::Value(limit), ..self }
+    }
+
+    /// Keeps an exponential moving average of the parameters with this decay; see
+    /// [`Trainer::use_averages`].
+    pub fn average(self, decay: f64) -> Self {
+        TrainerBuilder { average: Some(decay), ..self }
+    }
+
+    /// Traces the model, lays out and allocates lasting memory, and draws the initial weights.
+    ///
+    /// # Errors
+    /// If the model or an option is wrong, or memory is short.
+    pub fn build(self) -> Result<Trainer> {
+        let network = self.model.network()?;
+        let mut problems: Vec<String> = self.optimizer.check().err().into_iter().collect();
+        match self.clip {
+            Clip::Norm(limit) | Clip::Value(limit) if !(limit > 0.0 && limit.is_finite()) => {
+                problems.push(format!("the clipping limit must be above 0, got {limit}"));
+            }
+            _ => {}
+        }
+        if let Some(decay) = self.average.filter(|d| !(0.0..1.0).contains(d)) {
+            problems.push(format!("the average's decay must be in 0..1, got {decay}"));
+        }
+        if !self.losses.is_empty() && self.losses.len() != network.outputs().len() {
+            problems.push(format!(
+                "{} losses for {} outputs; name one for each or none",
+                self.losses.len(),
+                network.outputs().len()
+            ));
+        }
+        if !problems.is_empty() {
+            return Err(TrainError::Options(problems.join("; ")).into());
+        }
+        let device = self.device.map_or_else(Device::auto, Ok)?;
+        let mut rule = self.optimizer.rule();
+        if self.average.is_some() {
+            rule = rule.with_average();
+        }
+        let mut session = Session::new(network, Some(rule), &device)?;
+        session.begin_parameters(self.seed);
+        let groups = session.lasting.groups.len();
+        Ok(Trainer {
+            optimizer: self.optimizer,
+            device,
+            losses: self.losses,
+            seed: self.seed,
+            clip: self.clip,
+            average: self.average,
+            preprocessing: None,
+            state: State { memory: vec![vec![]; groups], ..State::default() },
+            session,
+            plans: vec![],
+        })
+    }
+}
+
+/// What identifies a loaded plan.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct PlanKey {
+    task: Task,
+    training: bool,
+    weighted: bool,
+    capacity: usize,
+    accumulate: bool,
+}
+
+/// Trains a model.
+///
+/// ```
+/// use ironwarp::prelude::*;
+/// use ndarray::{Array1, Array2};
+/// let x = Array2::from_shape_fn((64, 1), |(i, _)| i as f32 / 64.0);
+/// let y: Array1<f32> = x.column(0).mapv(|x| 3.0 * x + 2.0);
+/// let data = Dataset::from_arrays(x, y)?;
+/// let model = Model::input(1).dense(1);
+/// let mut trainer = Trainer::new(&model, Adam::new(0.1)).build()?;
+/// let history = trainer.fit(&data, Fit::epochs(100).batch(64).progress(Progress::Silent))?;
+/// assert!(history.epochs[99].loss < history.epochs[0].loss / 100.0);
+/// # Ok::<(), ironwarp::Error>(())
+/// ```
+pub struct Trainer {
+    pub(super) optimizer: Box<dyn Optimizer>,
+    pub(super) device: Device,
+    losses: Vec<(Box<dyn Loss>, f64)>,
+    pub(super) seed: u64,
+    clip: Clip,
+    pub(super) average: Option<f64>,
+    pub(super) preprocessing: Option<Preprocessing>,
+    pub(super) state: State,
+    pub(super) session: Session,
+    plans: Vec<(PlanKey, LoadedPlan)>,
+}
+
+/// Loss and metrics on some data.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Mean loss, weighted as the data is.
+    pub loss: f64,
+    /// Metrics by name.
+    pub metrics: Vec<(String, f64)>,
+}
+
+impl Evaluation {
+    /// A metric by name.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+    }
+}
+
+impl Trainer {
+    /// Options of a trainer of this model.
+    #[allow(clippy::new_ret_no_self)] // the builder's `build` makes the trainer
+    pub fn new(model: &Model, optimizer: impl Optimizer + 'static) -> TrainerBuilder<'_> {
+        TrainerBuilder {
+            model,
+            optimizer: Box::new(optimizer),
+            device: None,
+            losses: vec![],
+            seed: 0,
+            clip: Clip::None,
+            average: None,
+        }
+    }
+
+    /// Where it trains.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The model.
+    pub fn network(&self) -> &Network {
+        &self.session.network
+    }
+
+    /// Updates so far.
+    pub fn steps(&self) -> u64 {
+        self.state.step
+    }
+
+    /// A parameter's elements by name.
+    pub fn parameter(&self, name: &str) -> Option<Vec<f32>> {
+        let all = self.session.lasting.parameters();
+        let found = all.into_iter().find(|p| p.name == name)?.parameter;
+        self.session.tensor(found).as_f32().map(<[f32]>::to_vec)
+    }
+
+    /// Overwrites a parameter.
+    ///
+    /// # Errors
+    /// If there is none of this name, or the number of elements differs.
+    pub fn set_parameter(&mut self, name: &str, elements: &[f32]) -> Result<()> {
+        let wrong = |text: String| Err(TrainError::State(text).into());
+        let Some(p) = self.session.lasting.parameters().find(|p| p.name == name) else {
+            return wrong(format!("no parameter is named `{name}`"));
+        };
+        let (buffer, wanted) = (p.parameter, p.shape.iter().product::<usize>());
+        if wanted != elements.len() {
+            return wrong(format!("`{name}` has {wanted} elements, got {}", elements.len()));
+        }
+        self.session.executor.write(buffer, elements);
+        Ok(())
+    }
+
+    /// Puts the averaged parameters in place of the trained ones, for evaluation or saving; call it
+    /// again to exchange them back.
+    ///
+    /// # Errors
+    /// If the trainer keeps no averages.
+    pub fn use_averages(&mut self) -> Result<()> {
+        let groups = self.session.lasting.groups.iter().filter(|g| g.rule.is_some());
+        let pairs: Vec<_> = groups.filter_map(|g| Some((g.parameter, *g.states.last()?))).collect();
+        if self.average.is_none() {
+            let text = "the trainer keeps no averages; build it with `average(decay)`";
+            return Err(TrainError::State(text.into()).into());
+        }
+        for (parameter, average) in pairs {
+            let (p, a) = (self.session.tensor(parameter), self.session.tensor(average));
+            for (buffer, tensor) in [(parameter, a), (average, p)] {
+                if let Some(elements) = tensor.as_f32() {
+                    self.session.executor.write(buffer, elements);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The plan for this data, loaded; an index into `plans`.
+    pub(super) fn plan(
+        &mut self,
+        data: &Dataset,
+        training: bool,
+        capacity: usize,
+        accumulate: bool,
+    ) -> Result<usize> {
+        let weighted = data.weights().is_some();
+        let key = PlanKey { task: data.task(), training, weighted, capacity, accumulate };
+        if let Some(index) = self.plans.iter().position(|(k, _)| *k == key) {
+            return Ok(index);
+        }
+        let by_task: Box<dyn Loss> = match data.task() {
+            Task::Classification { .. } => Box::new(CrossEntropy::default()),
+            _ => Box::new(MeanSquaredError),
+        };
+        let losses: Vec<(&dyn Loss, f64, bool)> = match self.losses.is_empty() {
+            true => {
+                self.session.network.outputs().iter().map(|_| (&*by_task, 1.0, weighted)).collect()
+            }
+            false => self.losses.iter().map(|(l, factor)| (&**l, *factor, weighted)).collect(),
+        };
+        let with_losses = self.session.network.with_losses(&losses)?;
+        let loaded = self.session.load(PlanRequest {
+            graph: &with_losses.graph,
+            losses: with_losses.losses,
+            mode: if training { Mode::Training } else { Mode::Evaluation },
+            capacity,
+            accumulate,
+            clip: self.clip,
+        })?;
+        self.session.check(&loaded, data)?;
+        self.plans.push((key, loaded));
+        Ok(self.plans.len() - 1)
+    }
+
+    pub(super) fn split_plan(&mut self, index: usize) -> (&mut Session, &LoadedPlan) {
+        (&mut self.session, &self.plans[index].1)
+    }
+
+    /// The training plan for this data and batch, as a table.
+    ///
+    /// # Errors
+    /// If the data does not fit the model.
+    pub fn describe_plan(&mut self, data: &Dataset, batch: usize) -> Result<String> {
+        let index = self.plan(data, true, batch, false)?;
+        Ok(self.plans[index].1.plan.to_string())
+    }
+
+    /// Loss and metrics on some data: accuracy for classes, root mean squared error for numbers.
+    ///
+    /// # Errors
+    /// If the data does not fit the model.
+    pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
+        self.evaluate_metrics(data, None)
+    }
+
+    /// Loss and these metrics on some data.
+    ///
+    /// # Errors
+    /// If the data does not fit the model, or a metric the task.
+    pub fn evaluate_metrics(
+        &mut self,
+        data: &Dataset,
+        metrics: Option<&[Metric]>,
+    ) -> Result<Evaluation> {
+        let capacity = data.len().min(EVALUATION_ROWS);
+        let index = self.plan(data, false, capacity, false)?;
+        let total = weight_sum(data, 0..data.len());
+        for name in self.session.network.loss_names() {
+            self.session.set_scalar(&format!("normalizer/{name}"), 1.0 / total);
+        }
+        let (seed, mut loss, mut outputs) = (self.seed, 0.0, Vec::new());
+        let batches = data.len().div_ceil(capacity);
+        self.session.set_scalar("penalty_share", 1.0 / batches as f64);
+        let (session, plan) = self.split_plan(index);
+        session.forward_all(plan, data, seed, |session, _, rows| {
+            for (_, buffer) in &plan.plan.losses {
+                loss += f64::from(session.fetch(plan, *buffer, 1)[0]);
+            }
+            if let [(_, buffer)] = plan.plan.outputs.as_slice() {
+                outputs.extend(session.fetch(plan, *buffer, rows));
+            }
+        })?;
+        let metrics = measure(data, &outputs, metrics)?;
+        Ok(Evaluation { loss, metrics })
+    }
+
+    /// The trained model, for predictions, on the same device.
+    ///
+    /// # Errors
+    /// If memory is short.
+    pub fn trained(&self) -> Result<Trained> {
+        Trained::from_trainer(self)
+    }
+
+    /// Saves the model: graph, parameters and preprocessing in one file, which [`Trained::load`]
+    /// reads without the model's code. The old file stays if anything fails.
+    ///
+    /// # Errors
+    /// If the file can't be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        checkpoint::save_model(self, path.as_ref())
+    }
+
+    /// Saves everything that training needs to go on.
+    ///
+    /// # Errors
+    /// If the file can't be written.
+    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
+        checkpoint::save(self, path.as_ref())
+    }
+
+    /// Takes up a checkpoint of the same model and optimizer; the next `fit` goes on with its run,
+    /// and the result is the same to the bit as without the interruption.
+    ///
+    /// # Errors
+    /// If the file is damaged or of another model or optimizer; the trainer is as before then.
+    pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        checkpoint::resume(self, path.as_ref())
+    }
+}
+
+/// Most rows of an evaluation plan.
+const EVALUATION_ROWS: usize = 1024;
+
+/// Sum of the weights of some rows; their number if the data has none.
+pub(super) fn weight_sum(data: &Dataset, rows: impl ExactSizeIterator<Item = usize>) -> f64 {
+    match data.weights() {
+        Some(weights) => rows.map(|row| f64::from(weights[row])).sum(),
+        None => rows.len() as f64,
+    }
+}
+
+/// Metrics of all outputs against the data's only target.
+fn measure(
+    data: &Dataset,
+    outputs: &[f32],
+    metrics: Option<&[Metric]>,
+) -> Result<Vec<(String, f64)>> {
+    let ([target], false) = (data.targets(), outputs.is_empty()) else { return Ok(vec![]) };
+    let rows: Vec<usize> = (0..data.len()).collect();
+    let width = outputs.len() / data.len();
+    let default = match data.task() {
+        Task::Classification { .. } => [Metric::Accuracy],
+        _ => [Metric::RootMeanSquaredError],
+    };
+    let metrics = metrics.unwrap_or(&default);
+    let count = data.len() * target.row_elements();
+    let column = ColumnId::Target(0);
+    let classes = matches!(data.task(), Task::Classification { .. });
+    let (mut labels, mut numbers) = (vec![], vec![]);
+    if classes {
+        labels.resize(count, 0);
+        data.gather_u32(column, &rows, &mut labels)?;
+    } else {
+        numbers.resize(count, 0.0);
+        data.gather_f32(column, &rows, &mut numbers)?;
+    }
+    let mut outputs = outputs.to_vec();
+    if let (Some(p), false) = (data.preprocessing(), classes) {
+        p.inverse_transform_targets(&mut outputs)?;
+        p.inverse_transform_targets(&mut numbers)?;
+    }
+    let targets = if classes { Targets::Classes(&labels) } else { Targets::Numbers(&numbers) };
+    let each = metrics.iter().map(|metric| {
+        Ok((metric.to_string(), metric.evaluate(&outputs, width, targets, data.weights())?))
+    });
+    each.collect()
+}
