@@ -22,6 +22,7 @@ mod preprocessing;
 mod recipe;
 mod split;
 mod table;
+mod text;
 mod weights;
 
 pub use arrays::{Element, IntoColumn};

@@ -2,6 +2,10 @@
 
 use super::dataset::Dataset;
 use crate::error::DataError;
+use crate::random::Permutation;
+
+/// The random stream of splits, far from those that a training run counts up from 0.
+const STREAM: u32 = 0x7370_6c74;
 
 /// The two parts of a split, or a fold's training and validation rows.
 pub(super) type Parts = (Vec<usize>, Vec<usize>);
@@ -147,21 +151,8 @@ fn check_folds(rows: usize, k: usize) -> Result<(), DataError> {
     Ok(())
 }
 
-/// The rows in random order: Fisher-Yates, driven by SplitMix64.
+/// The rows in random order.
 fn shuffled(rows: usize, seed: u64) -> Vec<usize> {
-    let mut state = seed;
-    let mut random = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    let mut order: Vec<usize> = (0..rows).collect();
-    for last in (1..rows).rev() {
-        // The high half of a 64 x 64 bit product: biased by at most rows / 2^64.
-        let other = (u128::from(random()) * (last as u128 + 1)) >> 64;
-        order.swap(last, other as usize);
-    }
-    order
+    let order = Permutation::new(seed, STREAM, 0, rows as u64);
+    (0..rows as u64).map(|place| order.get(place) as usize).collect()
 }

@@ -1,8 +1,10 @@
 //! Tables: typed columns of raw cells, before any preprocessing.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::recipe::Recipe;
+use super::text::{quoted, shortened};
 use crate::error::DataError;
 
 /// Code of a missing cell in a column of categories.
@@ -138,6 +140,8 @@ pub struct Table {
     /// Line of each row; empty if the table came from no file.
     lines: Vec<u64>,
     columns: Vec<TableColumn>,
+    /// Places of the columns by name.
+    places: Arc<HashMap<String, usize>>,
     rows: usize,
 }
 
@@ -157,18 +161,19 @@ impl Table {
         columns: Vec<TableColumn>,
     ) -> Result<Table, DataError> {
         let rows = columns.first().map_or(0, TableColumn::len);
-        let table = Table { source, lines, columns, rows };
+        let names = columns.iter().enumerate().map(|(place, c)| (c.name.clone(), place));
+        let places: Arc<HashMap<_, _>> = Arc::new(names.collect());
+        let table = Table { source, lines, columns, places, rows };
         let fault = |message| Err(table.fault("the table", message));
         if rows == 0 {
             return fault("there are no rows".into());
         }
-        let mut names = HashSet::new();
-        for column in &table.columns {
+        for (place, column) in table.columns.iter().enumerate() {
             if column.name.is_empty() {
                 return fault("a column has no name".into());
             }
-            if !names.insert(column.name.as_str()) {
-                return fault(format!("two columns are named `{}`", column.name));
+            if table.places[&column.name] != place {
+                return fault(format!("two columns are named `{}`", shortened(&column.name)));
             }
             if column.len() != rows {
                 return fault(format!(
@@ -204,7 +209,7 @@ impl Table {
 
     /// The column of a name.
     pub fn column(&self, name: &str) -> Option<&TableColumn> {
-        self.columns.iter().find(|column| column.name == name)
+        self.places.get(name).map(|&place| &self.columns[place])
     }
 
     /// The rows of these indices, in this order.
@@ -231,7 +236,8 @@ impl Table {
             false => rows.iter().map(|&row| self.lines[row]).collect(),
         };
         let columns = self.columns.iter().map(|column| column.select(rows)).collect();
-        Table { source: self.source.clone(), lines, columns, rows: rows.len() }
+        let places = Arc::clone(&self.places);
+        Table { source: self.source.clone(), lines, columns, places, rows: rows.len() }
     }
 
     /// Names the column to predict; all others become inputs. See [`Recipe`].
@@ -255,8 +261,14 @@ impl Table {
         DataError::Malformed { file: self.source.clone(), place: place.into(), message }
     }
 
+    /// An error about a column.
+    pub(super) fn column_fault(&self, column: &str, message: String) -> DataError {
+        self.fault(&format!("column `{}`", shortened(column)), message)
+    }
+
     /// An error about a cell.
     pub(super) fn cell_fault(&self, row: usize, column: &str, message: &str) -> DataError {
+        let column = shortened(column);
         let place = match self.lines.get(row) {
             Some(line) => format!("line {line}, column `{column}`"),
             None => format!("row {row}, column `{column}`"),
@@ -266,17 +278,7 @@ impl Table {
 
     /// The error for a column that is not there.
     pub(super) fn no_column(&self, name: &str) -> DataError {
-        let names: Vec<&str> = self.columns.iter().map(TableColumn::name).collect();
-        self.fault("the table", format!("there is no column `{name}`; {}", listed(&names)))
+        let names = quoted(self.columns.iter().map(TableColumn::name));
+        self.fault("the table", format!("there is no column `{name}`; the columns are {names}"))
     }
-}
-
-/// "the columns are `a`, `b`", at most twenty of them.
-fn listed(names: &[&str]) -> String {
-    let shown: Vec<String> = names.iter().take(20).map(|name| format!("`{name}`")).collect();
-    let rest = match names.len().saturating_sub(20) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("the columns are {}{rest}", shown.join(", "))
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::super::table::{Kind, TableColumn};
-use super::shortened;
+use crate::data::table::{Kind, TableColumn};
+use crate::data::text::shortened;
 
 /// The texts of a column, one after another.
 #[derive(Default)]
@@ -69,7 +69,8 @@ fn not_a_number(row: usize, text: &str, name: &str, kind: Option<Kind>) -> Fault
         ),
         None => format!(
             "`{text}` is not a number, while most cells of the column are; add it to \
-             `missing_words`, or say `categories(&[\"{name}\"])`"
+             `missing_words`, or say `categories(&[\"{}\"])`",
+            shortened(name)
         ),
     };
     Fault { row, message }

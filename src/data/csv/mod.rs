@@ -3,6 +3,7 @@
 mod infer;
 mod meter;
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use super::gzip::{Source, peek, read_error};
 use super::preprocessing::Preprocessing;
 use super::recipe::Recipe;
 use super::table::{Kind, Table};
+use super::text::shortened;
 use crate::error::DataError;
 
 /// Longest field, in bytes.
@@ -48,8 +50,8 @@ pub struct Csv<'a> {
     header: bool,
     delimiter: u8,
     missing_words: Vec<String>,
-    /// Kinds by column name, and whether the column must exist.
-    kinds: Vec<(String, Kind, bool)>,
+    /// Kinds of columns by name, and whether the column must exist.
+    kinds: HashMap<String, (Kind, bool)>,
 }
 
 impl Dataset {
@@ -92,7 +94,7 @@ impl<'a> Csv<'a> {
             header: true,
             delimiter: b',',
             missing_words: Vec::new(),
-            kinds: Vec::new(),
+            kinds: HashMap::new(),
         }
     }
 
@@ -127,13 +129,13 @@ impl<'a> Csv<'a> {
     /// Takes numbers for numbers and categories for categories as a fitted preprocessing does, so
     /// that a short file is understood like the one it was fitted on.
     pub fn types_from(mut self, preprocessing: &Preprocessing) -> Self {
-        let kinds = preprocessing.kinds().map(|(name, kind)| (name.into(), kind, false));
+        let kinds = preprocessing.kinds().map(|(name, kind)| (name.into(), (kind, false)));
         self.kinds.extend(kinds);
         self
     }
 
     fn declare(mut self, columns: &[&str], kind: Kind) -> Self {
-        self.kinds.extend(columns.iter().map(|&name| (name.into(), kind, true)));
+        self.kinds.extend(columns.iter().map(|&name| (name.into(), (kind, true))));
         self
     }
 
@@ -162,31 +164,17 @@ impl<'a> Csv<'a> {
     /// name or that of another, a declared column does not exist, or a cell is not of its
     /// column's kind.
     pub fn read(self) -> Result<Table, DataError> {
-        let name = self.name;
-        let source = Source::new(self.reader)
-            .map_err(|error| read_error(error, &name, false, "line 1".into()))?;
-        let gzip = source.gzip;
-        let text = without_mark(source.reader)
-            .map_err(|error| read_error(error, &name, gzip, "line 1".into()))?;
-        let reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(self.delimiter)
-            .from_reader(Meter::new(text));
-        let record = ByteRecord::new();
-        let mut rows =
-            Rows { reader, record, name, gzip, line: 1, several_lines: false, newline: 0 };
-
-        let header = if self.header { rows.header()? } else { Vec::new() };
+        let Csv { reader, name, header, delimiter, missing_words, kinds } = self;
+        let mut rows = Rows::new(reader, name, delimiter)?;
+        let mut names = if header { rows.header()? } else { Vec::new() };
+        let mut columns: Vec<Cells> = names.iter().map(|_| Cells::default()).collect();
         let mut lines = Vec::new();
-        let mut columns: Vec<Cells> = header.iter().map(|_| Cells::default()).collect();
-        let mut names = header;
         while rows.advance()? {
             if columns.is_empty() {
                 columns.resize_with(rows.record.len(), Cells::default);
                 names = (0..columns.len()).map(|index| index.to_string()).collect();
             }
-            rows.check_width(names.len(), self.header)?;
+            rows.check_width(names.len(), header)?;
             for (index, column) in columns.iter_mut().enumerate() {
                 column.push(rows.field(index, &names)?);
             }
@@ -194,29 +182,31 @@ impl<'a> Csv<'a> {
         }
         rows.check_quotes()?;
         if lines.is_empty() {
-            let what = if self.header {
-                "there are no rows after the header"
-            } else {
-                "the file is empty"
-            };
+            let with = "there are no rows after the header";
+            let what = if header { with } else { "the file is empty" };
             return Err(rows.fault("line 1", what.into()));
         }
-        if let Some((missing, ..)) =
-            self.kinds.iter().find(|(name, _, required)| *required && !names.contains(name))
-        {
-            return Err(rows.fault("the header", format!("there is no column `{missing}`")));
-        }
+        check_declared(&kinds, &names).map_err(|what| rows.fault("the header", what))?;
         let mut typed = Vec::with_capacity(names.len());
         for (name, cells) in names.into_iter().zip(columns) {
-            let kind =
-                self.kinds.iter().find(|(other, ..)| *other == name).map(|&(_, kind, _)| kind);
-            let column = cells.typed(&name, kind, &self.missing_words).map_err(|fault| {
-                let place = format!("line {}, column `{name}`", lines[fault.row]);
+            let kind = kinds.get(&name).map(|&(kind, _)| kind);
+            let column = cells.typed(&name, kind, &missing_words).map_err(|fault| {
+                let place = format!("line {}, column `{}`", lines[fault.row], shortened(&name));
                 rows.fault(&place, fault.message)
             })?;
             typed.push(column);
         }
         Table::from_parts(rows.name, lines, typed)
+    }
+}
+
+/// Refuses declarations of columns that do not exist.
+fn check_declared(kinds: &HashMap<String, (Kind, bool)>, names: &[String]) -> Result<(), String> {
+    let names: HashSet<&String> = names.iter().collect();
+    let absent = kinds.iter().filter(|(name, (_, declared))| *declared && !names.contains(name));
+    match absent.map(|(name, _)| name).min() {
+        None => Ok(()),
+        Some(name) => Err(format!("there is no column `{name}`")),
     }
 }
 
@@ -234,7 +224,23 @@ struct Rows<'a> {
     newline: u64,
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
+    fn new(reader: impl Read + 'a, name: String, delimiter: u8) -> Result<Rows<'a>, DataError> {
+        let start = |gzip| {
+            let name = &name;
+            move |error| read_error(error, name, gzip, "line 1".into())
+        };
+        let Source { reader, gzip } = Source::new(reader).map_err(start(false))?;
+        let text = without_mark(reader).map_err(start(gzip))?;
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(delimiter)
+            .from_reader(Meter::new(text));
+        let record = ByteRecord::new();
+        Ok(Rows { reader, record, name, gzip, line: 1, several_lines: false, newline: 0 })
+    }
+
     /// Reads the next record, `false` at the end.
     fn advance(&mut self) -> Result<bool, DataError> {
         let begun = self.reader.position().byte();
@@ -293,7 +299,7 @@ impl Rows<'_> {
 
     /// The text of a field without the space around it.
     fn field(&self, index: usize, names: &[String]) -> Result<&str, DataError> {
-        let place = || format!("line {}, column `{}`", self.line, names[index]);
+        let place = || format!("line {}, column `{}`", self.line, shortened(&names[index]));
         let bytes = &self.record[index];
         if bytes.len() > MAX_FIELD {
             let message = format!("the field is {} bytes long, more than 1 MiB", bytes.len());
@@ -334,14 +340,4 @@ fn without_mark<'a>(reader: impl Read + 'a) -> std::io::Result<Box<dyn Read + 'a
         reader.by_ref().take(MARK.len() as u64).read_to_end(&mut Vec::new())?;
     }
     Ok(Box::new(reader))
-}
-
-/// A cell's text for an error: at most 40 bytes of it, control characters escaped.
-fn shortened(text: &str) -> String {
-    let mut end = text.len().min(40);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let dots = if end < text.len() { "..." } else { "" };
-    format!("{}{dots}", text[..end].escape_debug())
 }

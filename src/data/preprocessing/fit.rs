@@ -86,7 +86,7 @@ impl Recipe {
         }
         if let Some(column) = columns.iter().find(|column| column.kind() == Kind::Category) {
             let message = "a regression needs a target of numbers; these are categories";
-            return Err(table.fault(&format!("column `{}`", column.name()), message.into()));
+            return Err(table.column_fault(column.name(), message.into()));
         }
         let unscaled = |column: &&TableColumn| NumberTarget {
             column: column.name().into(),
@@ -126,7 +126,7 @@ fn classes(table: &Table, column: &TableColumn) -> Result<Vec<String>, DataError
     }
     if classes.len() < 2 {
         let message = format!("a classification needs two classes, there are {}", classes.len());
-        return Err(table.fault(&format!("column `{}`", column.name()), message));
+        return Err(table.column_fault(column.name(), message));
     }
     Ok(classes)
 }
@@ -231,10 +231,10 @@ fn finite(train: &Table, column: &TableColumn, what: &str, x: f64) -> Result<f64
         return Ok(x);
     }
     let message = format!("{what} of the numbers is too large for double precision");
-    Err(train.fault(&format!("column `{}`", column.name()), message))
+    Err(train.column_fault(column.name(), message))
 }
 
 fn no_value(train: &Table, column: &TableColumn) -> DataError {
     let message = "no training row has a value; ignore the column";
-    train.fault(&format!("column `{}`", column.name()), message.into())
+    train.column_fault(column.name(), message.into())
 }

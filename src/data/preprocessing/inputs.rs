@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::super::column::Column;
 use super::super::table::{Cells, Kind, Table, TableColumn};
+use super::super::text::shortened;
 use super::{InputTransform, Preprocessing, Transform};
 use crate::error::DataError;
 
@@ -111,6 +112,7 @@ pub(super) fn number(
         Cells::Categories { .. } => match column.word(row) {
             None => Ok(None),
             Some(word) => {
+                let word = shortened(word);
                 let message = format!("`{word}` is a category where a number is expected");
                 Err(table.cell_fault(row, column.name(), &message))
             }

@@ -5,12 +5,14 @@ mod fit;
 mod inputs;
 mod target;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::dataset::Dataset;
 use super::table::{Kind, Table};
+use super::text::quoted;
 use crate::error::DataError;
 
 /// How raw rows become inputs and targets: one transform per column, with the statistics of the
@@ -204,7 +206,7 @@ impl Preprocessing {
 
     /// Refuses a table that lacks an input column or has one that is not known.
     fn check_columns(&self, table: &Table) -> Result<(), DataError> {
-        let known: Vec<&str> = self
+        let known: HashSet<&str> = self
             .inputs
             .iter()
             .map(|input| &input.column)
@@ -215,7 +217,7 @@ impl Preprocessing {
         let missing = self.inputs.iter().map(|input| input.column.as_str());
         let missing = quoted(missing.filter(|name| table.column(name).is_none()));
         let names = table.columns().iter().map(|column| column.name());
-        let unknown = quoted(names.filter(|name| !known.contains(name)));
+        let unknown = quoted(names.filter(|name| !known.contains(*name)));
         let mut problems = Vec::new();
         if !missing.is_empty() {
             problems.push(format!("it lacks {missing}"));
@@ -229,15 +231,6 @@ impl Preprocessing {
         let message = "the columns are not those of the preprocessing";
         Err(table.fault("the table", format!("{message}: {}", problems.join("; "))))
     }
-}
-
-/// Names between backticks, at most twenty of them.
-fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut shown: Vec<String> = names.take(21).map(|name| format!("`{name}`")).collect();
-    if shown.len() > 20 {
-        shown[20] = "...".into();
-    }
-    shown.join(", ")
 }
 
 impl Scaling {

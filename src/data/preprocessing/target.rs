@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::super::column::{Column, Values};
 use super::super::table::{Table, TableColumn};
+use super::super::text::{quoted, shortened};
 use super::inputs::{number, single};
-use super::{NumberTarget, TargetTransform, quoted};
+use super::{NumberTarget, TargetTransform};
 use crate::error::DataError;
 
 impl TargetTransform {
@@ -34,6 +35,7 @@ fn classify(table: &Table, name: &str, classes: &[String]) -> Result<Column, Dat
         let class = class_of(column, row).ok_or_else(|| missing(table, row, name))?;
         labels.get(class.as_str()).copied().ok_or_else(|| {
             let known = quoted(classes.iter().map(String::as_str));
+            let class = shortened(&class);
             let message = format!("class `{class}` is not known; the classes are {known}");
             table.cell_fault(row, name, &message)
         })

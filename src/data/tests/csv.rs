@@ -132,6 +132,16 @@ fn long_and_odd_cells_are_shortened_and_escaped() {
 }
 
 #[test]
+fn hostile_column_names_are_shortened_and_escaped_too() {
+    let name = "\u{1b}]0;".to_string() + &"n".repeat(100);
+    let shown = "\\u{1b}]0;".to_string() + &"n".repeat(36) + "...";
+    let text = refusal(&format!("{name},b\nnan,1\n"));
+    assert!(text.starts_with(&format!("line 2, column `{shown}`: `nan`")), "{text}");
+    let absent = message(read(&format!("{name},b\n1,2\n")).and_then(|table| table.target("c")));
+    assert!(absent.ends_with(&format!("the columns are `{shown}`, `b`")), "{absent}");
+}
+
+#[test]
 fn text_must_be_utf8() {
     let bytes = |bytes: &'static [u8]| message(Csv::new(bytes).read());
     assert_eq!(

@@ -132,7 +132,7 @@ fn gathering_checks_everything() {
 #[test]
 fn arrays_of_any_rank_layout_and_element_become_columns() {
     let x = Array3::from_shape_fn((3, 2, 2), |(i, j, k)| (i * 4 + j * 2 + k) as f64);
-    let data = Dataset::from_arrays(&x, &Array1::from(vec![3i64, 0, 1])).unwrap();
+    let data = Dataset::from_arrays(&x, Array1::from(vec![3i64, 0, 1])).unwrap();
     assert_eq!(data.inputs()[0].row_shape, [2, 2]);
     assert_eq!(data.class_names(), ["0", "1", "2", "3"]);
     assert_eq!(features(&data), (0..12u8).map(f32::from).collect::<Vec<_>>());
@@ -166,11 +166,11 @@ fn bad_arrays_are_refused() {
         "column `y`, row 1: -1 is not an index from 0 to 4294967295"
     );
     assert_eq!(
-        message(Dataset::from_arrays(&arr0(1.0f32), [0u32])),
+        message(Dataset::from_arrays(arr0(1.0f32), [0u32])),
         "column `x`: an array without axes has no rows"
     );
     assert_eq!(
-        message(Dataset::from_arrays(&x.mapv(|x| f64::from(x) * 1e300), [0u32, 1])),
+        message(Dataset::from_arrays(x.mapv(|x| f64::from(x) * 1e300), [0u32, 1])),
         "column `x`, row 0: inf is not a finite number; impute or remove such rows first"
     );
     assert_eq!(
