@@ -31,7 +31,7 @@ const HOUSE: House = &[
     ("init",   &["error", "tensor", "random"]),
     ("metric", &["error", "tensor"]),
     ("layer",  &["error", "tensor", "random", "op", "plan", "init"]),
-    ("loss",   &["error", "tensor", "op", "plan"]),
+    ("loss",   &["error", "tensor", "op", "plan", "layer"]),
     ("optim",  &["error", "tensor", "op", "plan"]),
     ("model",  &["error", "tensor", "random", "op", "plan", "init", "layer", "loss", "optim"]),
     ("exec",   &["error", "tensor", "random", "cpu", "op", "plan"]),
@@ -40,6 +40,7 @@ const HOUSE: House = &[
                  "loss", "optim", "model", "exec", "data"]),
     ("bin",    &["error", "tensor", "random", "file", "op", "plan", "init", "metric", "layer",
                  "loss", "optim", "model", "exec", "data", "train"]),
+    ("prelude", &["init", "metric", "layer", "loss", "optim", "model", "exec", "data", "train"]),
 ];
 
 /// Words that no name in `plan/` may hold.

@@ -5,6 +5,7 @@
 //! are written; the program sees their old elements as operands after the inputs.
 
 mod kernel;
+mod loops;
 
 pub(crate) use kernel::MAX_OUTPUTS;
 

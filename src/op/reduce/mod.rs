@@ -4,16 +4,17 @@
 //! alone. A maximum is NaN if an element is; its gradient is shared evenly among ties, as PyTorch's
 //! `amax` does.
 
+mod kernel;
+
 use serde::{Deserialize, Serialize};
 
 use super::expression::Expr;
 use super::pointwise::Pointwise;
 use super::reshape::Reshape;
 use super::{
-    BufferId, CallTypes, Case, CpuKernel, Emitter, Family, Gradient, Live, Mode, Op, OpError,
-    Operand, ReferenceCall, Split, TaskIo,
+    BufferId, CallTypes, Case, CpuKernel, Emitter, Family, Gradient, Mode, Op, OpError,
+    ReferenceCall,
 };
-use crate::cpu::simd;
 use crate::tensor::{DType, Dim, Shape, TensorType};
 
 /// What is done with the elements.
@@ -209,15 +210,7 @@ impl Op for Reduce {
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
-        let dims = types.inputs[0].shape.dims();
-        let (first, last) = (self.axes[0], self.axes[self.axes.len() - 1]);
-        let shape = |dims: &[Dim]| Shape(dims.to_vec());
-        Box::new(ReduceKernel {
-            reduction: self.reduction,
-            reduced: shape(&dims[first..=last]),
-            inner: dims[last + 1..].iter().map(|d| d.size(1)).product(),
-            outputs: types.outputs[0].shape.clone(),
-        })
+        Box::new(kernel::ReduceKernel::new(self, types))
     }
 
     fn label(&self) -> String {
@@ -227,212 +220,6 @@ impl Op for Reduce {
 
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
         types.inputs[0].shape.elements(rows) as u64
-    }
-}
-
-/// The input as `[outer, reduced, inner]`.
-///
-/// Long rows (`inner` = 1) are cut into parts of `ELEMENTS`; their partial results stand in the
-/// scratch buffer, and a second phase joins them.
-struct ReduceKernel {
-    reduction: Reduction,
-    reduced: Shape,
-    inner: usize,
-    outputs: Shape,
-}
-
-/// Outputs per task when the last dimension is not reduced.
-const COLUMNS: usize = 128;
-/// Input elements per task when it is.
-const ELEMENTS: usize = 1 << 15;
-/// Elements that are summed before they are added to the total: keeps the error small.
-const BLOCK: usize = 1024;
-/// The same for whole rows.
-const BLOCK_ROWS: usize = 64;
-const LANES: usize = 16;
-
-impl ReduceKernel {
-    /// Parts of one row: more than one if a row is too long for a task.
-    fn parts(&self, rows: usize) -> usize {
-        match self.inner {
-            1 => self.reduced.elements(rows).div_ceil(ELEMENTS).max(1),
-            _ => 1,
-        }
-    }
-
-    /// Results per task of a phase.
-    fn chunk(&self, phase: usize, live: &Live) -> usize {
-        match (self.inner, self.parts(live.rows)) {
-            (1, 1) => (ELEMENTS / self.reduced.elements(live.rows).max(1)).max(1),
-            (1, _) if phase == 0 => 1,
-            (1, parts) => (ELEMENTS / parts).max(1),
-            _ => COLUMNS,
-        }
-    }
-
-    #[inline(always)]
-    fn combine(&self, a: f32, b: f32) -> f32 {
-        match self.reduction {
-            Reduction::Max if b.is_nan() || a < b => b,
-            Reduction::Max => a,
-            _ => a + b,
-        }
-    }
-
-    #[inline(always)]
-    fn start(&self) -> f32 {
-        if self.reduction == Reduction::Max { f32::NEG_INFINITY } else { 0.0 }
-    }
-
-    /// One row, each element mapped first.
-    #[inline(always)]
-    fn row(&self, x: &[f32], map: impl Fn(f32) -> f32) -> f32 {
-        let mut total = self.start();
-        for block in x.chunks(BLOCK) {
-            let mut lanes = [self.start(); LANES];
-            let (groups, tail) = block.as_chunks::<LANES>();
-            for group in groups {
-                for (lane, &x) in lanes.iter_mut().zip(group) {
-                    *lane = self.combine(*lane, map(x));
-                }
-            }
-            for (lane, &x) in lanes.iter_mut().zip(tail) {
-                *lane = self.combine(*lane, map(x));
-            }
-            let mut width = LANES;
-            while width > 1 {
-                width /= 2;
-                for i in 0..width {
-                    lanes[i] = self.combine(lanes[i], lanes[i + width]);
-                }
-            }
-            total = self.combine(total, lanes[0]);
-        }
-        total
-    }
-
-    #[inline(always)]
-    fn mapped_row(&self, x: &[f32]) -> f32 {
-        match self.reduction {
-            Reduction::SumSquares => self.row(x, |x| x * x),
-            _ => self.row(x, |x| x),
-        }
-    }
-
-    /// Columns `first..` of one outer index.
-    #[inline(always)]
-    fn columns(&self, x: &[f32], first: usize, target: &mut [f32]) {
-        let mut partial = [0.0; COLUMNS];
-        let partial = &mut partial[..target.len()];
-        target.fill(self.start());
-        for block in x.chunks(BLOCK_ROWS * self.inner) {
-            partial.fill(self.start());
-            for row in block.chunks_exact(self.inner) {
-                for (sum, &x) in partial.iter_mut().zip(&row[first..]) {
-                    let x = if self.reduction == Reduction::SumSquares { x * x } else { x };
-                    *sum = self.combine(*sum, x);
-                }
-            }
-            for (total, &sum) in target.iter_mut().zip(&*partial) {
-                *total = self.combine(*total, sum);
-            }
-        }
-    }
-
-    /// Results `at..` of a phase that reads the input.
-    #[inline(always)]
-    fn fill(&self, x: &[f32], mut at: usize, live: &Live, mut target: &mut [f32]) {
-        let reduced = self.reduced.elements(live.rows);
-        while !target.is_empty() {
-            let (outer, first) = (at / self.inner, at % self.inner);
-            let n = target.len().min(self.inner - first);
-            let (piece, tail) = target.split_at_mut(n);
-            let matrix = &x[outer * reduced * self.inner..][..reduced * self.inner];
-            match self.inner {
-                1 => piece[0] = self.mapped_row(matrix),
-                _ => self.columns(matrix, first, piece),
-            }
-            (at, target) = (at + n, tail);
-        }
-    }
-
-    fn finish(&self, live: &Live, target: &mut [f32]) {
-        if self.reduction == Reduction::Mean {
-            let count = self.reduced.elements(live.rows) as f32;
-            target.iter_mut().for_each(|x| *x /= count);
-        }
-    }
-}
-
-impl CpuKernel for ReduceKernel {
-    fn phases(&self, live: &Live) -> usize {
-        if self.parts(live.rows) > 1 { 2 } else { 1 }
-    }
-
-    fn tasks(&self, phase: usize, live: &Live) -> usize {
-        let outputs = self.outputs.elements(live.rows);
-        match (self.parts(live.rows), phase) {
-            (1, _) | (_, 1) => outputs.div_ceil(self.chunk(phase, live)),
-            (parts, _) => outputs * parts,
-        }
-    }
-
-    fn split(&self, phase: usize, operand: Operand, live: &Live) -> Split {
-        match (self.parts(live.rows), phase, operand) {
-            (1, _, Operand::Output(_)) | (_, 0, Operand::Scratch) | (_, 1, Operand::Output(_)) => {
-                Split::Chunks(self.chunk(phase, live))
-            }
-            _ => Split::Read,
-        }
-    }
-
-    fn scratch(&self, rows: usize) -> usize {
-        match self.parts(rows) {
-            1 => 0,
-            parts => parts * self.outputs.elements(rows),
-        }
-    }
-
-    fn run(&self, phase: usize, task: usize, live: &Live, io: &mut TaskIo<'_>) {
-        simd::dispatch(Task { kernel: self, phase, task, live, io });
-    }
-}
-
-struct Task<'a, 'b> {
-    kernel: &'a ReduceKernel,
-    phase: usize,
-    task: usize,
-    live: &'a Live,
-    io: &'a TaskIo<'b>,
-}
-
-impl simd::Vectorised for Task<'_, '_> {
-    #[inline(always)]
-    fn run(self) {
-        let Task { kernel, phase, task, live, io } = self;
-        let first = task * kernel.chunk(phase, live);
-        match (kernel.parts(live.rows), phase) {
-            (1, _) => {
-                let target = io.output(0);
-                kernel.fill(io.input(0), first, live, target);
-                kernel.finish(live, target);
-            }
-            (parts, 0) => {
-                let reduced = kernel.reduced.elements(live.rows);
-                let row = &io.input(0)[task / parts * reduced..][..reduced];
-                let start = task % parts * ELEMENTS;
-                let part = &row[start..reduced.min(start + ELEMENTS)];
-                io.scratch()[0] = kernel.mapped_row(part);
-            }
-            (parts, _) => {
-                let target = io.output(0);
-                let partial = &io.written_scratch()[first * parts..];
-                for (total, partial) in target.iter_mut().zip(partial.chunks(parts)) {
-                    *total = kernel.row(partial, |x| x);
-                }
-                kernel.finish(live, target);
-            }
-        }
     }
 }
 
