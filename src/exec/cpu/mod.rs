@@ -18,7 +18,6 @@ use super::{Executor, FeedMut, PlanId};
 use crate::error::DeviceError;
 use crate::op::{BufferId, Live, Step};
 use crate::plan::{ALIGNMENT, Lasting, Plan};
-use crate::tensor::TensorType;
 
 /// Walks plans with a team of threads.
 pub struct CpuExecutor {
@@ -35,6 +34,8 @@ pub struct CpuExecutor {
 struct Loaded {
     plan: Arc<Plan>,
     arena: Arena,
+    /// Of each buffer, as if it lay in the plan's own arena.
+    views: Vec<View>,
     steps: Vec<Prepared>,
 }
 
@@ -103,7 +104,10 @@ impl Executor for CpuExecutor {
         let steps: Vec<_> =
             plan.graph.steps.iter().map(|step| Self::prepare(&plan, step)).collect();
         self.grow_scratch(&steps, plan.capacity)?;
-        self.plans.push(Loaded { plan, arena, steps });
+        let buffers = plan.graph.buffers.iter().zip(&plan.offsets);
+        let views =
+            buffers.map(|(b, &offset)| View { lasting: false, offset, ty: b.ty.clone() }).collect();
+        self.plans.push(Loaded { plan, arena, views, steps });
         Ok(PlanId(self.plans.len() - 1))
     }
 
@@ -126,7 +130,7 @@ impl Executor for CpuExecutor {
     ) {
         let loaded = &mut self.plans[plan.0];
         assert!(rows <= loaded.plan.capacity, "invariant: the trainer keeps to the capacity");
-        fill(loaded.arena.get_mut(&own_view(&loaded.plan, buffer), rows));
+        fill(loaded.arena.get_mut(&loaded.views[buffer.index()], rows));
     }
 
     fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live) {
@@ -155,12 +159,6 @@ impl Executor for CpuExecutor {
 
     fn fetch(&self, plan: PlanId, buffer: BufferId, rows: usize, elements: &mut [f32]) {
         let loaded = &self.plans[plan.0];
-        let view = own_view(&loaded.plan, buffer);
-        elements.copy_from_slice(loaded.arena.get(&view, rows));
+        elements.copy_from_slice(loaded.arena.get(&loaded.views[buffer.index()], rows));
     }
-}
-
-fn own_view(plan: &Plan, buffer: BufferId) -> View {
-    let ty: TensorType = plan.graph.ty(buffer).clone();
-    View { lasting: false, offset: plan.offsets[buffer.index()], ty }
 }
