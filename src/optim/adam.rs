@@ -64,12 +64,12 @@ impl Optimizer for Adam {
         })
     }
 
-    fn scalars(&self, step: &OptimizerStep, _memory: &mut Vec<f64>) -> Vec<f64> {
+    fn scalars(&self, step: &OptimizerStep, _memory: &mut Vec<f64>, scalars: &mut Vec<f64>) {
         let (beta1, beta2) = self.betas;
         let t = step.step as f64;
         let (first, second) = (1.0 - beta1.powf(t), 1.0 - beta2.powf(t));
         let decay = if step.decays { self.weight_decay } else { 0.0 };
-        vec![step.learning_rate / first, 1.0 / second.sqrt(), decay]
+        scalars.extend([step.learning_rate / first, 1.0 / second.sqrt(), decay]);
     }
 
     fn hyper_parameters(&self) -> serde_json::Value {

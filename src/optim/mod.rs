@@ -32,9 +32,9 @@ pub trait Optimizer: Send + Sync {
     /// States, scalars and expression of the update.
     fn rule(&self) -> UpdateRule;
 
-    /// The rule's scalars for one step of one group. `memory` is empty before the group's first
-    /// step and is kept, also in checkpoints, for what must be carried from step to step.
-    fn scalars(&self, step: &OptimizerStep, memory: &mut Vec<f64>) -> Vec<f64>;
+    /// Appends the rule's scalars for one step of one group. `memory` is empty before the group's
+    /// first step and is kept, also in checkpoints, for what must be carried from step to step.
+    fn scalars(&self, step: &OptimizerStep, memory: &mut Vec<f64>, scalars: &mut Vec<f64>);
 
     /// Hyper-parameters, as checkpoints keep them to see that a run goes on with the same.
     fn hyper_parameters(&self) -> serde_json::Value;

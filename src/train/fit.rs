@@ -207,12 +207,13 @@ impl Trainer {
                 continue;
             }
             let at = OptimizerStep { step, learning_rate, decays: group.name == "decayed" };
-            let mut scalars = self.optimizer.scalars(&at, memory);
+            self.scalars.clear();
+            self.optimizer.scalars(&at, memory, &mut self.scalars);
             if let Some(decay) = self.average {
-                scalars.push(if step == 1 { 0.0 } else { decay });
+                self.scalars.push(if step == 1 { 0.0 } else { decay });
             }
-            for (buffer, scalar) in group.scalars.iter().zip(scalars) {
-                self.session.executor.write(*buffer, &[scalar as f32]);
+            for (buffer, scalar) in group.scalars.iter().zip(&self.scalars) {
+                self.session.executor.write(*buffer, &[*scalar as f32]);
             }
         }
     }

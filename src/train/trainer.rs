@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::checkpoint;
+use super::options::Fit;
 use super::session::{LoadedPlan, PlanRequest, Session, not_empty};
 use super::state::State;
 use super::trained::Trained;
@@ -112,6 +113,7 @@ impl TrainerBuilder<'_> {
             preprocessing: None,
             state: State { memory: vec![vec![]; groups], ..State::default() },
             memory_before: vec![],
+            scalars: vec![],
             session,
             plans: vec![],
         })
@@ -153,6 +155,8 @@ pub struct Trainer {
     pub(super) state: State,
     /// The optimizer's memory before the step at hand.
     pub(super) memory_before: Vec<Vec<f64>>,
+    /// The scalars of one group, for the step at hand.
+    pub(super) scalars: Vec<f64>,
     pub(super) session: Session,
     plans: Vec<(PlanKey, LoadedPlan)>,
 }
@@ -295,12 +299,13 @@ impl Trainer {
         (&mut self.session, &self.plans[index].1)
     }
 
-    /// The training plan for this data and batch, as a table.
+    /// The plan that [`fit`](Self::fit) would train by, as a table.
     ///
     /// # Errors
-    /// If the data does not fit the model.
-    pub fn describe_plan(&mut self, data: &Dataset, batch: usize) -> Result<String> {
-        let index = self.plan(data, true, batch, false)?;
+    /// If options or data do not fit.
+    pub fn describe_plan(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<String> {
+        fit.check(data)?;
+        let index = self.plan(data, true, fit.batch, fit.accumulate > 1)?;
         Ok(self.plans[index].1.plan.to_string())
     }
 
