@@ -18,7 +18,6 @@ use super::{Executor, FeedMut, PlanId};
 use crate::error::DeviceError;
 use crate::op::{BufferId, Live, Step};
 use crate::plan::{ALIGNMENT, Lasting, Plan};
-use crate::tensor::TensorType;
 
 /// Walks plans with a team of threads.
 pub struct CpuExecutor {
@@ -68,11 +67,7 @@ impl CpuExecutor {
     }
 
     fn prepare(plan: &Plan, step: &Step) -> Prepared {
-        let view = |id: &BufferId| View {
-            lasting: plan.graph.buffer(plan.graph.root(*id).0).role.is_lasting(),
-            offset: plan.offsets[id.index()],
-            ty: plan.graph.ty(*id).clone(),
-        };
+        let view = |id: &BufferId| view(plan, *id);
         Prepared {
             kernel: step.op.kernel(&plan.graph.call_types(step)),
             inputs: step.inputs.iter().map(view).collect(),
@@ -126,7 +121,9 @@ impl Executor for CpuExecutor {
     ) {
         let loaded = &mut self.plans[plan.0];
         assert!(rows <= loaded.plan.capacity, "invariant: the trainer keeps to the capacity");
-        fill(loaded.arena.get_mut(&own_view(&loaded.plan, buffer), rows));
+        let view = view(&loaded.plan, buffer);
+        assert!(!view.lasting, "invariant: feeds are the plan's own");
+        fill(loaded.arena.get_mut(&view, rows));
     }
 
     fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live) {
@@ -155,12 +152,17 @@ impl Executor for CpuExecutor {
 
     fn fetch(&self, plan: PlanId, buffer: BufferId, rows: usize, elements: &mut [f32]) {
         let loaded = &self.plans[plan.0];
-        let view = own_view(&loaded.plan, buffer);
-        elements.copy_from_slice(loaded.arena.get(&view, rows));
+        let view = view(&loaded.plan, buffer);
+        let arena = if view.lasting { &self.lasting } else { &loaded.arena };
+        elements.copy_from_slice(arena.get(&view, rows));
     }
 }
 
-fn own_view(plan: &Plan, buffer: BufferId) -> View {
-    let ty: TensorType = plan.graph.ty(buffer).clone();
-    View { lasting: false, offset: plan.offsets[buffer.index()], ty }
+/// Where a buffer of a plan lies.
+fn view(plan: &Plan, buffer: BufferId) -> View {
+    View {
+        lasting: plan.graph.buffer(plan.graph.root(buffer).0).role.is_lasting(),
+        offset: plan.offsets[buffer.index()],
+        ty: plan.graph.ty(buffer).clone(),
+    }
 }
