@@ -12,9 +12,11 @@
 
 pub mod activation;
 mod dense;
+mod norm;
 pub mod value;
 
 pub use dense::Dense;
+pub use norm::{LayerNorm, RmsNorm};
 pub use value::Value;
 
 /// A function from a value to a value.

@@ -9,12 +9,16 @@ mod gradient;
 mod graph;
 pub mod kernel;
 mod registry;
+mod rows;
 
 pub mod expression;
+pub mod layer_norm;
 pub mod matmul;
 pub mod pointwise;
 pub mod reduce;
 pub mod reshape;
+pub mod rms_norm;
+pub mod softmax;
 pub mod softmax_cross_entropy;
 
 use std::fmt::Debug;

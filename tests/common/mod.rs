@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
 pub mod bounds;
+pub mod model;
 
 use ironwarp::op::Case;
 use ironwarp::random;
