@@ -5,17 +5,23 @@
 //! form ([`Op::kernel`]). Executors know ops only through this trait, so a new op is one new file
 //! and one line in [`Registry::standard`]; a user's own op is registered the same way.
 
+mod bands;
 mod gradient;
 mod graph;
 pub mod kernel;
 mod registry;
 
+pub mod concatenate;
+pub mod dropout;
 pub mod expression;
+pub mod gather;
 pub mod matmul;
 pub mod pointwise;
 pub mod reduce;
 pub mod reshape;
+pub mod slice;
 pub mod softmax_cross_entropy;
+pub mod transpose;
 
 use std::fmt::Debug;
 use std::sync::Arc;
