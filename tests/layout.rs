@@ -38,7 +38,8 @@ fn layers_have_their_shapes_and_names() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let refusals: [(&str, fn(&Value) -> Value); 8] = [
+    type Layer = fn(&Value) -> Value;
+    let refusals: [(&str, Layer); 8] = [
         ("rows", |x| x.transpose(&[1, 0])),
         ("once", |x| x.transpose(&[0, 0])),
         ("rows", |x| x.slice(0, 0..1)),
