@@ -28,7 +28,10 @@ pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec
         "pointwise" => pointwise(case, inputs),
         "matmul" => matmul(case, inputs),
         "reduce" => reduce(case, inputs, results),
-        "reshape" => results.iter().map(|r| vec![0.0; r.len()]).collect(),
+        // They move elements.
+        "concatenate" | "dropout" | "gather" | "pad" | "reshape" | "slice" | "transpose" => {
+            results.iter().map(|r| vec![0.0; r.len()]).collect()
+        }
         "softmax_cross_entropy" | "softmax_cross_entropy_gradient" => {
             softmax_cross_entropy(case, inputs, results)
         }
@@ -37,6 +40,7 @@ pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec
         "rms_norm" => norm(inputs, results, false),
         "layer_norm_gradient" => vec![norm_gradient(inputs, true)],
         "rms_norm_gradient" => vec![norm_gradient(inputs, false)],
+        "gather_gradient" => gather_gradient(case, inputs),
         name => panic!("no bound for `{name}`: derive one"),
     }
 }
@@ -72,6 +76,14 @@ fn reduce(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64
     let length = inputs[0].len() as f64 / results[0].len() as f64;
     let depth = length.min(64.0) + 5.0 + length / 64.0 + 2.0;
     sums.iter().map(|s| s.iter().map(|s| depth * U * s).collect()).collect()
+}
+
+/// A plain sum: each of fewer additions than positions rounds once, `u Σ|x|` at most.
+fn gather_gradient(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let absolute = inputs[1].iter().map(|x| x.abs()).collect();
+    let sums = reference(&*case.op, case, &[inputs[0].clone(), absolute]);
+    let additions = inputs[0].len() as f64;
+    sums.iter().map(|s| s.iter().map(|s| additions * U * s).collect()).collect()
 }
 
 /// `(|x − max| + c) u` relative for every exponential, plus the sum's tree; the loss is a
