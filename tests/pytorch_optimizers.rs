@@ -39,25 +39,16 @@ fn betas(case: &Case) -> (f64, f64) {
     (beta(0), beta(1))
 }
 
-fn optimizer(case: &Case) -> Box<dyn Optimizer> {
+fn relative_of_adam(case: &Case) -> Box<dyn Optimizer> {
     let (rate, decay) = (case.number("lr"), case.number("weight_decay"));
+    let (first, second) = betas(case);
     let decoupled = case.flag("decoupled_weight_decay");
     match case.text("optimizer") {
-        "SGD" => Box::new(
-            Sgd::new(rate)
-                .momentum(case.number("momentum"))
-                .dampening(case.number("dampening"))
-                .nesterov(case.flag("nesterov"))
-                .weight_decay(decay),
-        ),
-        "Adam" => Box::new(adam(case)),
         "AdamW" => {
-            let (first, second) = betas(case);
             let adam = AdamW::new(rate).betas(first, second).epsilon(case.number("eps"));
             Box::new(adam.weight_decay(decay).amsgrad(case.flag("amsgrad")))
         }
         "NAdam" => {
-            let (first, second) = betas(case);
             let nadam = NAdam::new(rate)
                 .betas(first, second)
                 .epsilon(case.number("eps"))
@@ -68,13 +59,28 @@ fn optimizer(case: &Case) -> Box<dyn Optimizer> {
             })
         }
         "RAdam" => {
-            let (first, second) = betas(case);
             let radam = RAdam::new(rate).betas(first, second).epsilon(case.number("eps"));
             Box::new(match decoupled {
                 true => radam.decoupled_weight_decay(decay),
                 false => radam.weight_decay(decay),
             })
         }
+        other => panic!("{}: no optimizer `{other}`", case.name),
+    }
+}
+
+fn optimizer(case: &Case) -> Box<dyn Optimizer> {
+    let (rate, decay) = (case.number("lr"), case.number("weight_decay"));
+    match case.text("optimizer") {
+        "SGD" => Box::new(
+            Sgd::new(rate)
+                .momentum(case.number("momentum"))
+                .dampening(case.number("dampening"))
+                .nesterov(case.flag("nesterov"))
+                .weight_decay(decay),
+        ),
+        "Adam" => Box::new(adam(case)),
+        "AdamW" | "NAdam" | "RAdam" => relative_of_adam(case),
         "RMSprop" => Box::new(
             RmsProp::new(rate)
                 .alpha(case.number("alpha"))
@@ -308,8 +314,7 @@ const OTHER_SCHEDULES: [(&str, &str); 3] = [
 fn schedule(name: &str, case: &serde_json::Value) -> (Schedule, f64, u64, usize) {
     let number = |key: &str| case["arguments"][key].as_f64().expect("a number");
     let count = |key: &str| case["arguments"][key].as_u64().expect("a count");
-    let base = case["learning_rate"].as_f64().expect("a number");
-    let all = 30;
+    let (base, all) = (case["learning_rate"].as_f64().expect("a number"), 30);
     match name {
         "constant" => (Schedule::Constant, base, 30, all),
         "step" => {
