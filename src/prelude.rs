@@ -4,7 +4,9 @@ pub use crate::data::Dataset;
 pub use crate::exec::Device;
 pub use crate::init::Init;
 pub use crate::layer::activation::Activation;
-pub use crate::layer::{Dense, Layer, Value};
+pub use crate::layer::{
+    Dense, Dropout, Embedding, Flatten, Layer, LayerNorm, Reshape, Residual, RmsNorm, Value,
+};
 pub use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
 pub use crate::metric::Metric;
 pub use crate::model::Model;

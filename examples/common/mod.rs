@@ -1,5 +1,5 @@
 //! What all examples share: the command line, and results as text or as one JSON object.
-#![allow(dead_code)] // each example uses a part
+#![allow(dead_code, unreachable_pub)] // each example uses a part
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! Activation functions: each a scalar expression of the value, so each fuses with its neighbours.
+//! Activation functions: each a scalar expression of the value, so each fuses with its neighbours;
+//! softmax alone is an op of its own.
 //!
 //! Where the derivative is simpler in the output (ReLU, ELU), it is written in it: the input need
 //! not be kept. Values and derivatives at ties are PyTorch's.
@@ -6,6 +7,8 @@
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use super::{Layer, Value};
+use crate::op::expression::Expr;
+use crate::op::softmax::Softmax;
 
 /// α of SELU (Klambauer et al. 2017).
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
@@ -23,14 +26,14 @@ impl Value {
 
     /// `x` above 0, `slope · x` below (Maas et al. 2013); PyTorch's default slope is 0.01.
     pub fn leaky_relu(&self, slope: f64) -> Value {
-        self.map(|x| x.less_equal(0.0).select(x * slope, x))
+        self.map(|x| Expr::constant(0.0).less(x).select(x, x * slope))
     }
 
     /// `x` above 0, `alpha (exp(x) − 1)` below (Clevert et al. 2016); PyTorch's default alpha is 1.
     pub fn elu(&self, alpha: f64) -> Value {
         self.map_with_gradient(
             |x| x.less_equal(0.0).select(x.min(0.0).expm1() * alpha, x),
-            |_, y, g| y.less_equal(0.0).select(g * (y + alpha), g),
+            |_, y, g| Expr::constant(0.0).less(y).select(g, g * (y + alpha)),
         )
     }
 
@@ -39,7 +42,7 @@ impl Value {
         const SLOPE: f64 = SELU_ALPHA * SELU_SCALE;
         self.map_with_gradient(
             |x| x.less_equal(0.0).select(x.min(0.0).expm1() * SLOPE, x * SELU_SCALE),
-            |_, y, g| y.less_equal(0.0).select(g * (y + SLOPE), g * SELU_SCALE),
+            |_, y, g| Expr::constant(0.0).less(y).select(g * SELU_SCALE, g * (y + SLOPE)),
         )
     }
 
@@ -92,6 +95,16 @@ impl Value {
             },
         )
     }
+
+    /// `exp(x) / Σ exp(x)` over the last dimension. For a loss take cross-entropy on the logits.
+    pub fn softmax(&self) -> Value {
+        self.one(Softmax { log: false }, &[])
+    }
+
+    /// `x − log Σ exp(x)` over the last dimension.
+    pub fn log_softmax(&self) -> Value {
+        self.one(Softmax { log: true }, &[])
+    }
 }
 
 /// An activation as a layer.
@@ -111,6 +124,8 @@ pub enum Activation {
     Softplus,
     Mish,
     HardSwish,
+    Softmax,
+    LogSoftmax,
 }
 
 impl Layer for Activation {
@@ -128,6 +143,8 @@ impl Layer for Activation {
             Activation::Softplus => "softplus",
             Activation::Mish => "mish",
             Activation::HardSwish => "hard_swish",
+            Activation::Softmax => "softmax",
+            Activation::LogSoftmax => "log_softmax",
         }
     }
 
@@ -149,6 +166,8 @@ impl Layer for Activation {
             Activation::Softplus => x.softplus(),
             Activation::Mish => x.mish(),
             Activation::HardSwish => x.hard_swish(),
+            Activation::Softmax => x.softmax(),
+            Activation::LogSoftmax => x.log_softmax(),
         }
     }
 }

@@ -64,7 +64,7 @@ impl Layer for Dense {
             return input.fail("a dense layer needs at least one output, got 0");
         }
         let inputs = input.last();
-        let weight = input.parameter("weight", &[self.outputs, inputs], self.init.clone());
+        let weight = input.parameter("weight", &[self.outputs, inputs], self.init);
         for (factor, magnitude) in
             [(self.l1, weight.map(|w| w.abs())), (self.l2, weight.map(|w| w.square()))]
         {

@@ -12,9 +12,20 @@
 
 pub mod activation;
 mod dense;
+mod dropout;
+mod embedding;
+mod layout;
+mod norm;
+mod reshape;
+mod residual;
 pub mod value;
 
 pub use dense::Dense;
+pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use norm::{LayerNorm, RmsNorm};
+pub use reshape::{Flatten, Reshape};
+pub use residual::Residual;
 pub use value::Value;
 
 /// A function from a value to a value.

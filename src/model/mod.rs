@@ -10,7 +10,7 @@ pub use summary::Summary;
 use crate::error::{ModelError, Result};
 use crate::layer::activation::Activation;
 use crate::layer::value::{SharedTrace, lock};
-use crate::layer::{Dense, Layer, Value};
+use crate::layer::{Dense, Dropout, Embedding, Flatten, Layer, LayerNorm, RmsNorm, Value};
 use crate::op::Role;
 use crate::tensor::{DType, Shape, TensorType};
 
@@ -128,6 +128,31 @@ impl Model {
     /// Appends a [`Dense`] layer.
     pub fn dense(self, outputs: usize) -> Model {
         self.layer(Dense::new(outputs))
+    }
+
+    /// Appends a [`Dropout`] layer.
+    pub fn dropout(self, probability: f64) -> Model {
+        self.layer(Dropout::new(probability))
+    }
+
+    /// Appends a [`LayerNorm`] over the last dimension.
+    pub fn layer_norm(self) -> Model {
+        self.layer(LayerNorm::new())
+    }
+
+    /// Appends an [`RmsNorm`] over the last dimension.
+    pub fn rms_norm(self) -> Model {
+        self.layer(RmsNorm::new())
+    }
+
+    /// Appends an [`Embedding`] of `count` rows of `width` numbers; the input must be indices.
+    pub fn embedding(self, count: usize, width: usize) -> Model {
+        self.layer(Embedding::new(count, width))
+    }
+
+    /// Joins all dimensions of a row into one.
+    pub fn flatten(self) -> Model {
+        self.layer(Flatten)
     }
 
     /// The graph, its names and its layers; the first mistake, if there was one.

@@ -5,17 +5,27 @@
 //! form ([`Op::kernel`]). Executors know ops only through this trait, so a new op is one new file
 //! and one line in [`Registry::standard`]; a user's own op is registered the same way.
 
+mod bands;
 mod gradient;
 mod graph;
 pub mod kernel;
 mod registry;
+mod rows;
 
+pub mod concatenate;
+pub mod dropout;
 pub mod expression;
+pub mod gather;
+pub mod layer_norm;
 pub mod matmul;
 pub mod pointwise;
 pub mod reduce;
 pub mod reshape;
+pub mod rms_norm;
+pub mod slice;
+pub mod softmax;
 pub mod softmax_cross_entropy;
+pub mod transpose;
 
 use std::fmt::Debug;
 use std::sync::Arc;

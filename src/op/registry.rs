@@ -85,12 +85,25 @@ impl Registry {
     /// The families of this crate.
     pub fn standard() -> Self {
         let mut registry = Registry { entries: BTreeMap::new() };
+        registry.add::<super::layer_norm::LayerNorm>();
+        registry.add::<super::layer_norm::LayerNormGradient>();
+        registry.add::<super::concatenate::Concatenate>();
+        registry.add::<super::dropout::Dropout>();
+        registry.add::<super::gather::Gather>();
+        registry.add::<super::gather::GatherGradient>();
         registry.add::<super::matmul::Matmul>();
         registry.add::<super::pointwise::Pointwise>();
         registry.add::<super::reduce::Reduce>();
         registry.add::<super::reshape::Reshape>();
+        registry.add::<super::rms_norm::RmsNorm>();
+        registry.add::<super::rms_norm::RmsNormGradient>();
+        registry.add::<super::softmax::Softmax>();
+        registry.add::<super::softmax::SoftmaxGradient>();
+        registry.add::<super::slice::Pad>();
+        registry.add::<super::slice::Slice>();
         registry.add::<super::softmax_cross_entropy::SoftmaxCrossEntropy>();
         registry.add::<super::softmax_cross_entropy::SoftmaxCrossEntropyGradient>();
+        registry.add::<super::transpose::Transpose>();
         registry
     }
 

@@ -112,7 +112,9 @@ impl Op for SoftmaxCrossEntropy {
         for (row, x) in call.inputs[0].chunks(classes).enumerate() {
             let lse = log_sum_exp(x);
             let target = smoothed(call.inputs[1], hard, row, classes, self.label_smoothing);
-            losses.push(target.iter().zip(x).map(|(t, x)| t * (lse - x)).sum());
+            // A class that a label leaves out adds nothing, not even where its logit is -inf.
+            let term = |(&t, x): (&f64, &f64)| if hard && t == 0.0 { 0.0 } else { t * (lse - x) };
+            losses.push(target.iter().zip(x).map(term).sum());
             sums.push(lse);
         }
         vec![losses, sums]

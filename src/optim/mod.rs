@@ -1,10 +1,23 @@
 //! Optimizers: each is a scalar expression that updates one element, run over all parameters at
 //! once, and a few scalars that the host computes in `f64` for each step.
 
+mod adagrad;
 mod adam;
+mod decay;
+mod lion;
+mod nadam;
+mod radam;
+mod rms_prop;
 pub mod schedule;
+mod sgd;
 
-pub use adam::Adam;
+pub use adagrad::{Adadelta, Adagrad};
+pub use adam::{Adam, AdamW};
+pub use lion::Lion;
+pub use nadam::NAdam;
+pub use radam::RAdam;
+pub use rms_prop::RmsProp;
+pub use sgd::{GradientDescent, Sgd};
 
 use crate::plan::UpdateRule;
 

@@ -327,7 +327,8 @@ impl Trainer {
         metrics: Option<&[Metric]>,
     ) -> Result<Evaluation> {
         not_empty(data)?;
-        let capacity = data.len().min(EVALUATION_ROWS);
+        let fits = EVALUATION_ROWS.into_iter().find(|&c| c >= data.len());
+        let capacity = fits.unwrap_or(EVALUATION_ROWS[EVALUATION_ROWS.len() - 1]);
         let index = self.plan(data, false, capacity, false)?;
         let total = weight_sum(data, 0..data.len());
         self.session.set_share(total, data.len().div_ceil(capacity));
@@ -380,8 +381,8 @@ impl Trainer {
     }
 }
 
-/// Most rows of an evaluation plan.
-const EVALUATION_ROWS: usize = 1024;
+/// Rows of evaluation plans: few sizes, so that few plans are kept.
+const EVALUATION_ROWS: [usize; 2] = [64, 1024];
 
 /// Sum of the weights of some rows; their number if the data has none.
 pub(super) fn weight_sum(data: &Dataset, rows: impl ExactSizeIterator<Item = usize>) -> f64 {

@@ -15,22 +15,43 @@ pub const U: f64 = 5.960_464_477_539_063e-8;
 /// `h^4 f^(5) / 30 + u_f64 / h`, both below this for functions of moderate derivatives.
 pub const FINITE_DIFFERENCES: f64 = 1e-9;
 
+/// Difference of two `f64` computations of the same values, relative to `max(1, |value|)`: PyTorch
+/// on two code paths differs by 1.3e-15 (tests/fixtures/README.md), and sums here are as short.
+pub const PYTORCH: f64 = 1e-12;
+
+/// The same where rounding is amplified by mean / deviation = 1e4 in the norms.
+pub const PYTORCH_OFFSET: f64 = 1e-10;
+
 /// Bounds of all elements of all outputs of a case with these inputs and reference results.
 pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64>> {
     match case.op.name() {
         "pointwise" => pointwise(case, inputs),
         "matmul" => matmul(case, inputs),
         "reduce" => reduce(case, inputs, results),
-        "reshape" => results.iter().map(|r| vec![0.0; r.len()]).collect(),
+        // They move elements.
+        "concatenate" | "dropout" | "gather" | "pad" | "reshape" | "slice" | "transpose" => {
+            results.iter().map(|r| vec![0.0; r.len()]).collect()
+        }
         "softmax_cross_entropy" | "softmax_cross_entropy_gradient" => {
             softmax_cross_entropy(case, inputs, results)
         }
+        "softmax" | "softmax_gradient" => vec![softmax(case, inputs, results)],
+        "layer_norm" => norm(inputs, results, true),
+        "rms_norm" => norm(inputs, results, false),
+        "layer_norm_gradient" => vec![norm_gradient(inputs, true)],
+        "rms_norm_gradient" => vec![norm_gradient(inputs, false)],
+        "gather_gradient" => gather_gradient(case, inputs),
         name => panic!("no bound for `{name}`: derive one"),
     }
 }
 
+/// Additions along the longest path of a row's sum: 16 lanes, then a tree.
+fn lanes_depth(width: usize) -> f64 {
+    width.div_ceil(16) as f64 + 4.0
+}
+
 fn reference(op: &dyn Op, case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    crate::run_reference(op, case, inputs)
+    super::model::run_reference(op, case, inputs)
 }
 
 /// γ with the probabilistic analysis of Higham and Mary (2019): `6 √k u |A||B|`.
@@ -57,6 +78,14 @@ fn reduce(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64
     sums.iter().map(|s| s.iter().map(|s| depth * U * s).collect()).collect()
 }
 
+/// A plain sum: each of fewer additions than positions rounds once, `u Σ|x|` at most.
+fn gather_gradient(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let absolute = inputs[1].iter().map(|x| x.abs()).collect();
+    let sums = reference(&*case.op, case, &[inputs[0].clone(), absolute]);
+    let additions = inputs[0].len() as f64;
+    sums.iter().map(|s| s.iter().map(|s| additions * U * s).collect()).collect()
+}
+
 /// `(|x − max| + c) u` relative for every exponential, plus the sum's tree; the loss is a
 /// difference of numbers as large as the largest logit.
 fn softmax_cross_entropy(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64>> {
@@ -72,6 +101,87 @@ fn softmax_cross_entropy(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>])
     };
     let scale = upstream * mass * (1.0 + 2.0 * largest + classes.ln());
     results.iter().map(|r| vec![2.0 * relative * U * scale; r.len()]).collect()
+}
+
+/// An exponential of a rounded difference is off by `(|x − m| + 2 EXP_ULP) u`, a sum by its depth;
+/// a relative error of the sum is an absolute one of its logarithm.
+fn softmax(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<f64> {
+    let width = case.inputs[0].shape.last().expect("a known width");
+    let depth = lanes_depth(width);
+    let log = case.op.label().starts_with("log");
+    let sum = |values: &mut dyn Iterator<Item = f64>| values.map(f64::abs).sum::<f64>();
+    let mut bounds = Vec::new();
+    for (row, x) in inputs[0].chunks(width).enumerate() {
+        let result = &results[0][row * width..][..width];
+        let Some(g) = inputs.get(1).map(|g| &g[row * width..][..width]) else {
+            let ends = x.iter().fold((x[0], x[0]), |(a, b), &x| (x.min(a), x.max(b)));
+            let relative = 2.0 * (ends.1 - ends.0 + 2.0 * math::EXP_ULP) + depth + 3.0;
+            let log_sum = 2.0 * math::LOG_ULP * (width as f64).ln();
+            bounds.extend(result.iter().map(|y| match log {
+                false => relative * U * y.abs(),
+                true => (relative + log_sum + y.abs()) * U,
+            }));
+            continue;
+        };
+        let all = sum(&mut g.iter().zip(x).map(|(g, y)| if log { *g } else { g * y }));
+        bounds.extend(x.iter().zip(g).map(|(y, g)| match log {
+            false => U * y.abs() * ((depth + 3.0) * all + 2.0 * g.abs()),
+            true => U * (y.exp() * (depth + 2.0 * math::EXP_ULP + 2.0) * all + g.abs()),
+        }));
+    }
+    bounds
+}
+
+/// A mean is off by `(depth + 1) u mean|x|`; an error of the mean enters the variance squared
+/// (two passes), each square adds `3 u`, and the root halves the relative error.
+fn norm(inputs: &[Vec<f64>], results: &[Vec<f64>], centred: bool) -> Vec<Vec<f64>> {
+    let reciprocals = results.last().expect("a norm's last output");
+    let width = inputs[0].len() / reciprocals.len();
+    let depth = lanes_depth(width);
+    let mut bounds = vec![vec![]; results.len()];
+    for (row, (x, r)) in inputs[0].chunks(width).zip(reciprocals).enumerate() {
+        let size = x.iter().map(|x| x.abs()).sum::<f64>() / width as f64;
+        let (mean, shift) = match centred {
+            true => (results[1][row], (depth + 1.0) * U * size),
+            false => (0.0, 0.0),
+        };
+        let relative = ((depth + 5.0) * U + (shift * r).powi(2)) / 2.0 + 2.0 * U;
+        for (i, x) in x.iter().enumerate() {
+            let weight = inputs.get(1).map_or(1.0, |w| w[i].abs());
+            let scaled = (x - mean).abs() * r * weight;
+            let y = results[0][row * width + i].abs();
+            bounds[0].push(weight * r * shift + scaled * (relative + 4.0 * U) + U * y);
+        }
+        if centred {
+            bounds[1].push(shift);
+        }
+        bounds[results.len() - 1].push(relative * r);
+    }
+    bounds
+}
+
+/// `r (h − A − x̂ B)` with `A = mean(h)`, `B = mean(h x̂)`: the depth of the means plus one rounding
+/// for every other operation on the way.
+fn norm_gradient(inputs: &[Vec<f64>], centred: bool) -> Vec<f64> {
+    let at = 1 + usize::from(centred);
+    let (x, reciprocals, g, weight) =
+        (&inputs[0], &inputs[at], &inputs[at + 1], inputs.get(at + 2));
+    let width = x.len() / reciprocals.len();
+    let (depth, count) = (lanes_depth(width), width as f64);
+    let mut bounds = Vec::new();
+    for (row, r) in reciprocals.iter().enumerate() {
+        let mean = if centred { inputs[1][row] } else { 0.0 };
+        let part = row * width..(row + 1) * width;
+        let normal: Vec<f64> = x[part.clone()].iter().map(|x| ((x - mean) * r).abs()).collect();
+        let weighted = |(i, g): (usize, &f64)| (g * weight.map_or(1.0, |w| w[i])).abs();
+        let h: Vec<f64> = g[part].iter().enumerate().map(weighted).collect();
+        let offset = if centred { h.iter().sum::<f64>() / count } else { 0.0 };
+        let slope = h.iter().zip(&normal).map(|(h, n)| h * n).sum::<f64>() / count;
+        bounds.extend(h.iter().zip(&normal).map(|(h, n)| {
+            r.abs() * U * (5.0 * h + (depth + 6.0) * offset + (depth + 12.0) * n * slope)
+        }));
+    }
+    bounds
 }
 
 /// Running error analysis of the program, element by element: every node's bound follows from its

@@ -1,7 +1,8 @@
 //! What the integration tests share.
-#![allow(dead_code)] // each test binary uses a part
+#![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
 pub mod bounds;
+pub mod model;
 
 use ironwarp::op::Case;
 use ironwarp::random;

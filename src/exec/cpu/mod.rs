@@ -34,7 +34,7 @@ pub struct CpuExecutor {
 struct Loaded {
     plan: Arc<Plan>,
     arena: Arena,
-    /// Of each buffer, as if it lay in the plan's own arena.
+    /// Of each buffer.
     views: Vec<View>,
     steps: Vec<Prepared>,
 }
@@ -69,11 +69,7 @@ impl CpuExecutor {
     }
 
     fn prepare(plan: &Plan, step: &Step) -> Prepared {
-        let view = |id: &BufferId| View {
-            lasting: plan.graph.buffer(plan.graph.root(*id).0).role.is_lasting(),
-            offset: plan.offsets[id.index()],
-            ty: plan.graph.ty(*id).clone(),
-        };
+        let view = |id: &BufferId| view(plan, *id);
         Prepared {
             kernel: step.op.kernel(&plan.graph.call_types(step)),
             inputs: step.inputs.iter().map(view).collect(),
@@ -130,7 +126,9 @@ impl Executor for CpuExecutor {
     ) {
         let loaded = &mut self.plans[plan.0];
         assert!(rows <= loaded.plan.capacity, "invariant: the trainer keeps to the capacity");
-        fill(loaded.arena.get_mut(&loaded.views[buffer.index()], rows));
+        let view = &loaded.views[buffer.index()];
+        assert!(!view.lasting, "invariant: feeds are the plan's own");
+        fill(loaded.arena.get_mut(view, rows));
     }
 
     fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live) {
@@ -159,6 +157,17 @@ impl Executor for CpuExecutor {
 
     fn fetch(&self, plan: PlanId, buffer: BufferId, rows: usize, elements: &mut [f32]) {
         let loaded = &self.plans[plan.0];
-        elements.copy_from_slice(loaded.arena.get(&loaded.views[buffer.index()], rows));
+        let view = &loaded.views[buffer.index()];
+        let arena = if view.lasting { &self.lasting } else { &loaded.arena };
+        elements.copy_from_slice(arena.get(view, rows));
+    }
+}
+
+/// Where a buffer of a plan lies.
+fn view(plan: &Plan, buffer: BufferId) -> View {
+    View {
+        lasting: plan.graph.buffer(plan.graph.root(buffer).0).role.is_lasting(),
+        offset: plan.offsets[buffer.index()],
+        ty: plan.graph.ty(buffer).clone(),
     }
 }

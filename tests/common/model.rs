@@ -1,0 +1,196 @@
+//! Small models of one op or a few values: their plans, the CPU's results, and the gradients of
+//! `Σ y · cotangent` by the reference in `f64`.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use ironwarp::exec::cpu::CpuExecutor;
+use ironwarp::exec::reference::{ReferenceExecutor, Rounding};
+use ironwarp::exec::{Executor, FeedMut, PlanId};
+use ironwarp::op::expression::Expr;
+use ironwarp::op::pointwise::Pointwise;
+use ironwarp::op::reduce::{Reduce, Reduction};
+use ironwarp::op::reshape::Reshape;
+use ironwarp::op::{BufferId, CallTypes, Case, Graph, Live, Mode, Op, ReferenceCall, Role};
+use ironwarp::plan::{Clip, Lasting, Plan, Request, RowLoss};
+use ironwarp::tensor::Shape;
+
+const SEED: u64 = 5;
+
+/// The step that everything runs in.
+pub fn live(rows: usize) -> Live {
+    Live { rows, seed: SEED, step: 3 }
+}
+
+/// The definition of an op on a case's inputs.
+pub fn run_reference(op: &dyn Op, case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let outputs = op.outputs(&case.inputs).expect("the case's types fit");
+    let types = CallTypes { inputs: case.inputs.clone(), outputs };
+    op.reference(&ReferenceCall {
+        types: &types,
+        live: live(case.rows),
+        inputs: inputs.iter().map(Vec::as_slice).collect(),
+        outputs: vec![&[]; types.outputs.len()],
+    })
+}
+
+/// A graph whose inputs are feeds.
+pub struct SmallModel {
+    /// Its calls.
+    pub graph: Graph,
+    /// Inputs by position.
+    pub feeds: Vec<BufferId>,
+    /// Outputs `y0`, `y1`, ...
+    pub outputs: Vec<(String, BufferId)>,
+    /// Positions of the outputs that have a gradient.
+    pub differentiated: Vec<usize>,
+    /// Positions of the inputs that a gradient is wanted for.
+    pub wanted: Vec<usize>,
+    /// Rows in use.
+    pub rows: usize,
+}
+
+impl SmallModel {
+    /// A case as a model: its inputs are feeds `x0`, `x1`, ...
+    pub fn of_case(case: &Case) -> Self {
+        let mut graph = Graph::default();
+        let feeds: Vec<_> = case
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(i, ty)| graph.add(format!("x{i}"), ty.clone(), Role::Input))
+            .collect();
+        let outputs = graph.call(case.op.clone(), &feeds, "case").expect("the case's types fit");
+        let outputs =
+            outputs.into_iter().enumerate().map(|(i, id)| (format!("y{i}"), id)).collect();
+        let (differentiated, wanted) = (case.outputs.clone(), case.wanted.clone());
+        SmallModel { graph, feeds, outputs, differentiated, wanted, rows: case.rows }
+    }
+
+    /// Adds the loss `Σ y · cotangent` over the outputs that have a gradient.
+    fn add_loss(&mut self) -> BufferId {
+        let mut terms = Vec::new();
+        for &j in &self.differentiated {
+            let output = self.outputs[j].1;
+            let ty = self.graph.ty(output).clone();
+            let axes: Vec<_> = (0..ty.shape.rank()).collect();
+            let cotangent = self.graph.add(format!("cotangent{j}"), ty, Role::Input);
+            let product = Pointwise::new(2, &(Expr::input(0) * Expr::input(1)));
+            let mut call = |op: Arc<dyn Op>, inputs: &[BufferId]| {
+                self.graph.call(op, inputs, "loss").expect("types fit")[0]
+            };
+            let mut term = call(Arc::new(product), &[output, cotangent]);
+            if !axes.is_empty() {
+                term = call(Arc::new(Reduce::new(Reduction::Sum, &axes, false)), &[term]);
+            }
+            terms.push(call(Arc::new(Reshape { shape: Shape::fixed(&[1]) }), &[term]));
+        }
+        let sum = (0..terms.len()).map(Expr::input).reduce(|a, b| a + b).expect("one output");
+        let op = Pointwise::new(terms.len(), &sum);
+        self.graph.call(Arc::new(op), &terms, "loss").expect("types fit")[0]
+    }
+
+    fn build(&self, loss: Option<BufferId>) -> (Arc<Plan>, Lasting) {
+        let lasting = Lasting::new(&[], &["penalty_share".to_string()]);
+        let losses: Vec<_> = loss
+            .iter()
+            .map(|&value| RowLoss { name: "sum".into(), value, factor: 1.0, weighted: false })
+            .collect();
+        let wanted: Vec<_> = self.wanted.iter().map(|&i| self.feeds[i]).collect();
+        let request = Request {
+            model: &self.graph,
+            outputs: &self.outputs,
+            losses: &losses,
+            mode: if loss.is_some() { Mode::Training } else { Mode::Evaluation },
+            capacity: self.rows,
+            accumulate: false,
+            clip: Clip::None,
+            gradients: if loss.is_some() { &wanted } else { &[] },
+        };
+        (Arc::new(Plan::build(&request, &lasting).expect("a plan")), lasting)
+    }
+
+    /// The outputs by the CPU executor.
+    pub fn run_cpu(&self, threads: usize, inputs: &[Vec<f64>]) -> Vec<Vec<f32>> {
+        let (plan, lasting) = self.build(None);
+        let threads = NonZeroUsize::new(threads).expect("not zero");
+        let mut cpu = CpuExecutor::new(&lasting, threads).expect("threads start");
+        let id = cpu.load(plan.clone()).expect("memory");
+        for (n, values) in inputs.iter().enumerate() {
+            let Some(feed) = plan.feed(&self.graph.buffer(self.feeds[n]).name) else {
+                continue;
+            };
+            cpu.feed(id, feed, self.rows, &mut |target| match target {
+                FeedMut::F32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as f32),
+                FeedMut::U32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as u32),
+            });
+        }
+        cpu.run(id, plan.forward.clone(), &live(self.rows));
+        plan.outputs
+            .iter()
+            .map(|(_, buffer)| {
+                let mut elements = vec![0.0; plan.graph.ty(*buffer).shape.elements(self.rows)];
+                cpu.fetch(id, *buffer, self.rows, &mut elements);
+                elements
+            })
+            .collect()
+    }
+}
+
+/// Runs the reference in `f64` and returns loss, outputs and gradients of the wanted inputs.
+pub struct Differentiator {
+    plan: Arc<Plan>,
+    executor: ReferenceExecutor,
+    id: PlanId,
+    feeds: Vec<String>,
+    live: Live,
+}
+
+impl Differentiator {
+    /// Plans the model with the loss `Σ y · cotangent`; `cotangent(j, i)` is that of element `i` of
+    /// output `j`.
+    pub fn new(mut model: SmallModel, cotangent: impl Fn(usize, usize) -> f64) -> Self {
+        let loss = model.add_loss();
+        let (plan, lasting) = model.build(Some(loss));
+        let mut executor = ReferenceExecutor::new(&lasting, Rounding::None);
+        let share = lasting.scalar("penalty_share").expect("laid out");
+        executor.write_f64(share, &[1.0]);
+        let id = executor.load(plan.clone()).expect("memory");
+        for &j in &model.differentiated {
+            if let Some(feed) = plan.feed(&format!("cotangent{j}")) {
+                let count = plan.graph.ty(feed).shape.elements(model.rows);
+                let values: Vec<_> = (0..count).map(|i| cotangent(j, i)).collect();
+                executor.feed_f64(id, feed, &values);
+            }
+        }
+        let feeds = model.feeds.iter().map(|&id| model.graph.buffer(id).name.clone()).collect();
+        Differentiator { plan, executor, id, feeds, live: live(model.rows) }
+    }
+
+    /// Runs both passes and returns the loss.
+    pub fn loss(&mut self, inputs: &[Vec<f64>]) -> f64 {
+        for (name, values) in self.feeds.iter().zip(inputs) {
+            if let Some(feed) = self.plan.feed(name) {
+                self.executor.feed_f64(self.id, feed, values);
+            }
+        }
+        self.executor.run(self.id, 0..self.plan.backward.end, &self.live);
+        self.executor.fetch_f64(self.id, self.plan.losses[0].1, self.live.rows)[0]
+    }
+
+    /// Output `j`.
+    pub fn output(&self, j: usize) -> Vec<f64> {
+        self.fetch(&format!("y{j}"))
+    }
+
+    /// Gradient of input `i`.
+    pub fn gradient(&self, i: usize) -> Vec<f64> {
+        self.fetch(&format!("{}.gradient", self.feeds[i]))
+    }
+
+    fn fetch(&self, name: &str) -> Vec<f64> {
+        let found = self.plan.outputs.iter().find(|(n, _)| n == name);
+        let (_, buffer) = found.expect("the output was asked for");
+        self.executor.fetch_f64(self.id, *buffer, self.live.rows)
+    }
+}
