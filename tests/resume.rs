@@ -33,7 +33,7 @@ fn everything<'a>(validation: &Dataset) -> Fit<'a> {
         .schedule(Schedule::Cosine { minimum: 1e-4 })
         .reduce_on_plateau("validation_loss", plateau)
         .validate(validation)
-        .early_stopping(EarlyStopping::patience(60))
+        .early_stopping(EarlyStopping::patience(100))
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn frozen_parameters_stay() {
 #[test]
 fn a_parameter_without_influence_is_refused() {
     let idle = |x: &Value| {
-        x.parameter("unused", &[3], Init::Zeros);
+        x.parameter("unused", &[3], Init::ZEROS);
         x.clone()
     };
     let model = Model::input(3).dense(1).named("idle", idle);
@@ -153,8 +153,8 @@ fn tied_weights_get_the_sum_of_their_gradients() {
 fn parameters_that_are_added_share_a_gradient() {
     let shared = |x: &Value| {
         let product = x.layer(Dense::new(2).bias(false));
-        let one = x.parameter("one", &[2], Init::Zeros);
-        let other = x.parameter("other", &[2], Init::Zeros);
+        let one = x.parameter("one", &[2], Init::ZEROS);
+        let other = x.parameter("other", &[2], Init::ZEROS);
         product + (&one + &other)
     };
     let model = Model::input(4).named("shared", shared);

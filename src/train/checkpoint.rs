@@ -111,6 +111,18 @@ pub(super) fn save(trainer: &Trainer, path: &Path) -> Result<()> {
     Ok(TensorFile { tensors, metadata: Some(metadata) }.write(path)?)
 }
 
+/// Where two values differ, by path.
+fn differences(path: &str, its: &Json, own: &Json) -> Vec<String> {
+    match own.as_object() {
+        _ if its == own => vec![],
+        Some(all) if its.is_object() => all
+            .iter()
+            .flat_map(|(k, own)| differences(&format!("{path}.{k}"), &its[k], own))
+            .collect(),
+        _ => vec![format!("its {path} is {its}, the trainer's is {own}")],
+    }
+}
+
 pub(super) fn resume(trainer: &mut Trainer, path: &Path) -> Result<()> {
     let file = TensorFile::read(path)?;
     let name = path.display().to_string();
@@ -128,7 +140,7 @@ pub(super) fn resume(trainer: &mut Trainer, path: &Path) -> Result<()> {
         if metadata[what] != own {
             let text = match what {
                 "network" => "it was made with another model".to_string(),
-                _ => format!("its {what} is {}, the trainer's is {own}", metadata[what]),
+                _ => differences(what, &metadata[what], &own).join("; "),
             };
             return Err(mismatch(text).into());
         }
