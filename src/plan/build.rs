@@ -228,6 +228,7 @@ impl<'a> Builder<'a> {
         let renamed = expand(&mut self.graph, start, self.request.mode)
             .map_err(|(step, error)| self.internal(&step.layer, &error))?;
         let mut gradients = gradients.into_iter().map(|g| g.map(|id| resolve(&renamed, id)));
+        let mut placed: HashMap<BufferId, BufferId> = HashMap::new();
         for (parameter, gradient) in trained.iter().zip(gradients.by_ref()) {
             let (Some(value), Some(target)) = (gradient, parameter.gradient) else {
                 return Err(PlanError::Unsupported(format!(
@@ -236,7 +237,12 @@ impl<'a> Builder<'a> {
                 ))
                 .into());
             };
-            self.place_gradient(value, target, start);
+            // Parameters that are added to each other share a gradient: the first has it in its
+            // place, the others get a copy.
+            self.place_gradient(placed.get(&value).copied().unwrap_or(value), target, start);
+            if !self.request.accumulate {
+                placed.insert(value, target);
+            }
         }
         for (id, gradient) in self.request.gradients.iter().zip(gradients) {
             let name = &self.request.model.buffer(*id).name;
@@ -252,7 +258,8 @@ impl<'a> Builder<'a> {
     fn place_gradient(&mut self, value: BufferId, target: BufferId, start: usize) {
         let producer = self.graph.steps[start..]
             .iter_mut()
-            .find(|s| s.outputs.contains(&value) && !s.op.is_view());
+            .find(|s| s.outputs.contains(&value) && !s.op.is_view())
+            .filter(|_| self.lasting.graph.buffers.len() <= value.index());
         match producer {
             Some(_) if !self.request.accumulate => {
                 for step in &mut self.graph.steps {

@@ -91,6 +91,7 @@ fn optimizer(trainer: &Trainer) -> Json {
         "name": trainer.optimizer.name(),
         "hyper_parameters": trainer.optimizer.hyper_parameters(),
         "average": trainer.average,
+        "clip": format!("{:?}", trainer.clip),
     })
 }
 
@@ -146,6 +147,8 @@ pub(super) fn resume(trainer: &mut Trainer, path: &Path) -> Result<()> {
             }
         }
     }
+    let preprocessing = serde_json::from_value(metadata["preprocessing"].clone())
+        .map_err(|error| mismatch(format!("its preprocessing can't be read: {error}")))?;
     let parameters = trainer.session.lasting.parameters();
     let mut places: Vec<_> = parameters.map(|p| (p.name.clone(), p.parameter)).collect();
     places.extend(states(trainer));
@@ -153,8 +156,7 @@ pub(super) fn resume(trainer: &mut Trainer, path: &Path) -> Result<()> {
         .session
         .restore(&places, &tensors)
         .map_err(|error: TrainError| mismatch(error.to_string()))?;
-    trainer.preprocessing = serde_json::from_value(metadata["preprocessing"].clone())
-        .map_err(|error| mismatch(format!("its preprocessing can't be read: {error}")))?;
+    trainer.preprocessing = preprocessing;
     trainer.state = state;
     Ok(())
 }

@@ -133,9 +133,8 @@ impl Trainer {
         Ok(if self.run().stopped { Stop::EarlyStopping } else { Stop::Finished })
     }
 
-    /// The rate of the next update.
-    fn rate(&self, fit: &Fit<'_>, epoch: &Epoch) -> f64 {
-        let step = self.state.run.as_ref().map_or(0, |r| r.step);
+    /// The rate of an update, counted from 0 in the run, under the plateau at hand.
+    fn rate(&self, fit: &Fit<'_>, epoch: &Epoch, step: u64) -> f64 {
         let plateau = self.state.run.as_ref().and_then(|r| r.plateau.as_ref());
         let total = (fit.epochs * epoch.steps) as u64;
         fit.schedule.learning_rate(self.optimizer.learning_rate(), step, total)
@@ -151,19 +150,18 @@ impl Trainer {
         epoch: &Epoch,
         rows: &[usize],
     ) -> Result<f64> {
-        let rate = self.rate(fit, epoch);
+        let done = self.run().step;
+        let rate = self.rate(fit, epoch, done);
+        self.memory_before.clone_from(&self.state.memory);
         self.write_scalars(rate);
         let weight = weight_sum(data, rows.iter().copied());
-        for i in 0..self.session.network.outputs().len() {
-            self.set_normalizer(i, 1.0 / weight);
-        }
         let passes = rows.len().div_ceil(fit.batch);
-        self.session.set_scalar("penalty_share", 1.0 / passes as f64);
+        self.session.set_share(weight, passes);
         let (seed, mut pass, mut loss) = (self.seed, self.state.pass, 0.0);
         for (i, batch) in rows.chunks(fit.batch).enumerate() {
             pass += 1;
             let live = Live { rows: batch.len(), seed, step: pass };
-            self.session.set_scalar("first", f64::from(u8::from(i == 0)));
+            self.session.set_first(i == 0);
             let (session, loaded) = self.split_plan(plan);
             session.feed(loaded, data, batch)?;
             let end =
@@ -195,17 +193,10 @@ impl Trainer {
     }
 
     fn not_finite(&mut self, loss: f64, learning_rate: f64, layer: String) -> crate::Error {
+        self.state.memory.clone_from(&self.memory_before);
         let what = if loss.is_finite() { "the gradient norm" } else { "the loss" };
         let (epoch, step) = (self.run().epoch + 1, self.run().step + 1);
         TrainError::NotFinite { what, epoch, step, learning_rate, layer }.into()
-    }
-
-    fn set_normalizer(&mut self, output: usize, value: f64) {
-        let name = match self.session.network.outputs() {
-            [_] => "normalizer/loss".to_string(),
-            outputs => format!("normalizer/{}", outputs[output].0),
-        };
-        self.session.set_scalar(&name, value);
     }
 
     /// Writes the optimizer's scalars for the next update.
@@ -230,8 +221,9 @@ impl Trainer {
         if fit.callbacks.is_empty() {
             return Ok(Flow::Continue);
         }
-        let learning_rate = self.rate(fit, epoch);
-        let (epoch, step) = (self.run().epoch + 1, self.run().step);
+        let (number, step) = (self.run().epoch + 1, self.run().step);
+        let learning_rate = self.rate(fit, epoch, step - 1);
+        let epoch = number;
         let report = StepReport { epoch, step, loss, learning_rate };
         let mut flow = Flow::Continue;
         for callback in &mut fit.callbacks {
@@ -244,7 +236,9 @@ impl Trainer {
     }
 
     fn keep_callbacks(&mut self, fit: &Fit<'_>) {
-        self.run().callbacks = fit.callbacks.iter().map(|c| c.state()).collect();
+        let kept = &mut self.run().callbacks;
+        kept.clear();
+        kept.extend(fit.callbacks.iter().map(|c| c.state()));
     }
 
     /// Validation, record, plateau, early stopping, callbacks, checkpoints.
@@ -259,10 +253,11 @@ impl Trainer {
     ) -> Result<Flow> {
         let trained = started.elapsed().as_secs_f64();
         let rows = epoch.rows - first * epoch.step_rows;
+        let last = self.run().step.saturating_sub(1);
         let mut record = EpochRecord {
             epoch: self.run().epoch + 1,
-            loss: self.run().loss_sum / self.run().weight_sum,
-            learning_rate: self.rate(fit, epoch),
+            loss: self.run().loss_sum / self.run().weight_sum.max(f64::MIN_POSITIVE),
+            learning_rate: self.rate(fit, epoch, last),
             validation_loss: None,
             metrics: vec![],
             seconds: 0.0,

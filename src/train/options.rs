@@ -141,6 +141,8 @@ impl<'a> Fit<'a> {
             self.batch > data.len(),
             format!("the batch of {} rows is larger than the data's {}", self.batch, data.len()),
         );
+        let validation = self.validation.as_ref();
+        refuse(validation.is_some_and(Dataset::is_empty), "the validation data has no rows".into());
         refuse(self.step_limit == Some(0), "the step limit must be at least 1".into());
         if let Err(text) = self.schedule.check() {
             problems.push(text);

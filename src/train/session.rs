@@ -38,6 +38,27 @@ pub(super) struct Session {
     pub(super) network: Network,
     pub(super) lasting: Lasting,
     pub(super) executor: Box<dyn Executor>,
+    pub(super) controls: Controls,
+}
+
+/// Control scalars that the trainer writes.
+pub(super) struct Controls {
+    /// One per loss.
+    normalizers: Vec<BufferId>,
+    penalty_share: BufferId,
+    first: BufferId,
+}
+
+impl Controls {
+    fn new(network: &Network, lasting: &Lasting) -> Controls {
+        let scalar = |name: &str| lasting.scalar(name).expect("invariant: laid out above");
+        let names = network.loss_names();
+        Controls {
+            normalizers: names.iter().map(|n| scalar(&format!("normalizer/{n}"))).collect(),
+            penalty_share: scalar("penalty_share"),
+            first: scalar("first"),
+        }
+    }
 }
 
 impl Session {
@@ -66,7 +87,8 @@ impl Session {
         scalars.extend(["penalty_share".to_string(), "first".to_string()]);
         let lasting = Lasting::new(&groups, &scalars);
         let executor = device.executor(&lasting)?;
-        let mut session = Session { network, lasting, executor };
+        let controls = Controls::new(&network, &lasting);
+        let mut session = Session { network, lasting, executor, controls };
         session.begin_states();
         Ok(session)
     }
@@ -106,11 +128,19 @@ impl Session {
         all.map(|p| (p.name.clone(), self.tensor(p.parameter))).collect()
     }
 
-    /// Writes a control scalar.
-    pub(super) fn set_scalar(&mut self, name: &str, value: f64) {
-        if let Some(buffer) = self.lasting.scalar(name) {
-            self.executor.write(buffer, &[value as f32]);
+    /// Row losses are divided by the sum of weights over all rows of a step, penalties by its
+    /// number of passes. Rows whose weights are all 0 have a loss of 0.
+    pub(super) fn set_share(&mut self, weight: f64, passes: usize) {
+        let normalizer = if weight > 0.0 { 1.0 / weight } else { 0.0 };
+        for &buffer in &self.controls.normalizers {
+            self.executor.write(buffer, &[normalizer as f32]);
         }
+        self.executor.write(self.controls.penalty_share, &[(1.0 / passes as f64) as f32]);
+    }
+
+    /// Whether the next pass begins a step: its gradients overwrite, later ones add.
+    pub(super) fn set_first(&mut self, first: bool) {
+        self.executor.write(self.controls.first, &[f32::from(u8::from(first))]);
     }
 
     pub(super) fn load(&mut self, request: PlanRequest<'_>) -> Result<LoadedPlan> {
@@ -184,6 +214,7 @@ impl Session {
 
     /// Checks that a dataset fits a plan, so that no batch can fail.
     pub(super) fn check(&self, plan: &LoadedPlan, data: &Dataset) -> Result<(), DataError> {
+        not_empty(data)?;
         for (name, buffer) in &plan.plan.feeds {
             let Source::Column(id) = self.source(name, data)? else { continue };
             let column = match id {
@@ -284,6 +315,14 @@ impl Session {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses data without rows.
+pub(super) fn not_empty(data: &Dataset) -> Result<(), DataError> {
+    match data.is_empty() {
+        true => Err(DataError::Invalid("the data has no rows".into())),
+        false => Ok(()),
     }
 }
 

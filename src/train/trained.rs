@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ndarray::Array2;
 use serde_json::Value as Json;
 
-use super::session::{LoadedPlan, PlanRequest, Session};
+use super::session::{LoadedPlan, PlanRequest, Session, not_empty};
 use super::trainer::Trainer;
 use crate::data::{Dataset, Preprocessing, Table};
 use crate::error::{DataError, FileError, Result};
@@ -107,6 +107,7 @@ impl Trained {
     /// # Errors
     /// If the inputs do not fit the model, or it has several outputs.
     pub fn predict(&self, data: &Dataset) -> Result<Array2<f32>> {
+        not_empty(data)?;
         let mut outputs = Vec::new();
         let mut inner = self.lock();
         inner.one_output()?;

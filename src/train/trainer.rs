@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::checkpoint;
-use super::session::{LoadedPlan, PlanRequest, Session};
+use super::session::{LoadedPlan, PlanRequest, Session, not_empty};
 use super::state::State;
 use super::trained::Trained;
 use crate::data::{ColumnId, Dataset, Preprocessing, Task};
@@ -111,6 +111,7 @@ impl TrainerBuilder<'_> {
             average: self.average,
             preprocessing: None,
             state: State { memory: vec![vec![]; groups], ..State::default() },
+            memory_before: vec![],
             session,
             plans: vec![],
         })
@@ -146,10 +147,12 @@ pub struct Trainer {
     pub(super) device: Device,
     losses: Vec<(Box<dyn Loss>, f64)>,
     pub(super) seed: u64,
-    clip: Clip,
+    pub(super) clip: Clip,
     pub(super) average: Option<f64>,
     pub(super) preprocessing: Option<Preprocessing>,
     pub(super) state: State,
+    /// The optimizer's memory before the step at hand.
+    pub(super) memory_before: Vec<Vec<f64>>,
     pub(super) session: Session,
     plans: Vec<(PlanKey, LoadedPlan)>,
 }
@@ -232,8 +235,12 @@ impl Trainer {
     pub fn use_averages(&mut self) -> Result<()> {
         let groups = self.session.lasting.groups.iter().filter(|g| g.rule.is_some());
         let pairs: Vec<_> = groups.filter_map(|g| Some((g.parameter, *g.states.last()?))).collect();
-        if self.average.is_none() {
-            let text = "the trainer keeps no averages; build it with `average(decay)`";
+        let problem = match (self.average, self.state.step) {
+            (None, _) => Some("the trainer keeps no averages; build it with `average(decay)`"),
+            (Some(_), 0) => Some("there are no averages before the first step; call `fit` first"),
+            _ => None,
+        };
+        if let Some(text) = problem {
             return Err(TrainError::State(text.into()).into());
         }
         for (parameter, average) in pairs {
@@ -314,16 +321,13 @@ impl Trainer {
         data: &Dataset,
         metrics: Option<&[Metric]>,
     ) -> Result<Evaluation> {
+        not_empty(data)?;
         let fits = EVALUATION_ROWS.into_iter().find(|&c| c >= data.len());
         let capacity = fits.unwrap_or(EVALUATION_ROWS[EVALUATION_ROWS.len() - 1]);
         let index = self.plan(data, false, capacity, false)?;
         let total = weight_sum(data, 0..data.len());
-        for name in self.session.network.loss_names() {
-            self.session.set_scalar(&format!("normalizer/{name}"), 1.0 / total);
-        }
+        self.session.set_share(total, data.len().div_ceil(capacity));
         let (seed, mut loss, mut outputs) = (self.seed, 0.0, Vec::new());
-        let batches = data.len().div_ceil(capacity);
-        self.session.set_scalar("penalty_share", 1.0 / batches as f64);
         let (session, plan) = self.split_plan(index);
         session.forward_all(plan, data, seed, |session, _, rows| {
             for (_, buffer) in &plan.plan.losses {

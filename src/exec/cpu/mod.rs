@@ -34,6 +34,8 @@ pub struct CpuExecutor {
 struct Loaded {
     plan: Arc<Plan>,
     arena: Arena,
+    /// Of each buffer, as if it lay in the plan's own arena.
+    views: Vec<View>,
     steps: Vec<Prepared>,
 }
 
@@ -98,7 +100,9 @@ impl Executor for CpuExecutor {
         let steps: Vec<_> =
             plan.graph.steps.iter().map(|step| Self::prepare(&plan, step)).collect();
         self.grow_scratch(&steps, plan.capacity)?;
-        self.plans.push(Loaded { plan, arena, steps });
+        let ids = (0..plan.graph.buffers.len()).map(|i| BufferId(i as u32));
+        let views = ids.map(|id| view(&plan, id)).collect();
+        self.plans.push(Loaded { plan, arena, views, steps });
         Ok(PlanId(self.plans.len() - 1))
     }
 
@@ -121,9 +125,9 @@ impl Executor for CpuExecutor {
     ) {
         let loaded = &mut self.plans[plan.0];
         assert!(rows <= loaded.plan.capacity, "invariant: the trainer keeps to the capacity");
-        let view = view(&loaded.plan, buffer);
+        let view = &loaded.views[buffer.index()];
         assert!(!view.lasting, "invariant: feeds are the plan's own");
-        fill(loaded.arena.get_mut(&view, rows));
+        fill(loaded.arena.get_mut(view, rows));
     }
 
     fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live) {
@@ -152,9 +156,9 @@ impl Executor for CpuExecutor {
 
     fn fetch(&self, plan: PlanId, buffer: BufferId, rows: usize, elements: &mut [f32]) {
         let loaded = &self.plans[plan.0];
-        let view = view(&loaded.plan, buffer);
+        let view = &loaded.views[buffer.index()];
         let arena = if view.lasting { &self.lasting } else { &loaded.arena };
-        elements.copy_from_slice(arena.get(&view, rows));
+        elements.copy_from_slice(arena.get(view, rows));
     }
 }
 
