@@ -100,9 +100,8 @@ impl Executor for CpuExecutor {
         let steps: Vec<_> =
             plan.graph.steps.iter().map(|step| Self::prepare(&plan, step)).collect();
         self.grow_scratch(&steps, plan.capacity)?;
-        let buffers = plan.graph.buffers.iter().zip(&plan.offsets);
-        let views =
-            buffers.map(|(b, &offset)| View { lasting: false, offset, ty: b.ty.clone() }).collect();
+        let ids = (0..plan.graph.buffers.len()).map(|i| BufferId(i as u32));
+        let views = ids.map(|id| view(&plan, id)).collect();
         self.plans.push(Loaded { plan, arena, views, steps });
         Ok(PlanId(self.plans.len() - 1))
     }
