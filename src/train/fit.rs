@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use super::callback::{Flow, StepReport};
+use super::evaluation::weight_sum;
 use super::guard;
 use super::history::{EpochRecord, History, Stop};
 use super::interrupt;
 use super::options::Fit;
 use super::progress::Display;
 use super::state::{Best, Run};
-use super::trainer::{Trainer, weight_sum};
+use super::trainer::Trainer;
 use crate::data::Dataset;
 use crate::error::{Result, TrainError};
 use crate::op::Live;

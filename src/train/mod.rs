@@ -2,6 +2,7 @@
 
 mod callback;
 mod checkpoint;
+mod evaluation;
 mod fit;
 mod guard;
 mod history;
@@ -15,8 +16,9 @@ mod trainer;
 
 pub use callback::{Callback, EarlyStopping, Flow, StepReport};
 pub use checkpoint::Checkpoints;
+pub use evaluation::Evaluation;
 pub use history::{EpochRecord, History, Stop};
 pub use options::Fit;
 pub use progress::Progress;
 pub use trained::Trained;
-pub use trainer::{Evaluation, Trainer, TrainerBuilder};
+pub use trainer::{Trainer, TrainerBuilder};

@@ -2,18 +2,15 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-
 use super::checkpoint;
 use super::options::Fit;
-use super::session::{LoadedPlan, PlanRequest, Session, not_empty};
+use super::session::{LoadedPlan, PlanRequest, Session};
 use super::state::State;
 use super::trained::Trained;
-use crate::data::{ColumnId, Dataset, Preprocessing, Task};
+use crate::data::{Dataset, Preprocessing, Task};
 use crate::error::{Result, TrainError};
 use crate::exec::Device;
 use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
-use crate::metric::{Metric, Targets};
 use crate::model::{Model, Network};
 use crate::op::Mode;
 use crate::optim::Optimizer;
@@ -161,22 +158,6 @@ pub struct Trainer {
     plans: Vec<(PlanKey, LoadedPlan)>,
 }
 
-/// Loss and metrics on some data.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Evaluation {
-    /// Mean loss, weighted as the data is.
-    pub loss: f64,
-    /// Metrics by name.
-    pub metrics: Vec<(String, f64)>,
-}
-
-impl Evaluation {
-    /// A metric by name.
-    pub fn metric(&self, name: &str) -> Option<f64> {
-        self.metrics.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
-    }
-}
-
 impl Trainer {
     /// Options of a trainer of this model.
     #[allow(clippy::new_ret_no_self)] // the builder's `build` makes the trainer
@@ -309,43 +290,6 @@ impl Trainer {
         Ok(self.plans[index].1.plan.to_string())
     }
 
-    /// Loss and metrics on some data: accuracy for classes, root mean squared error for numbers.
-    ///
-    /// # Errors
-    /// If the data does not fit the model.
-    pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
-        self.evaluate_metrics(data, None)
-    }
-
-    /// Loss and these metrics on some data.
-    ///
-    /// # Errors
-    /// If the data does not fit the model, or a metric the task.
-    pub fn evaluate_metrics(
-        &mut self,
-        data: &Dataset,
-        metrics: Option<&[Metric]>,
-    ) -> Result<Evaluation> {
-        not_empty(data)?;
-        let fits = EVALUATION_ROWS.into_iter().find(|&c| c >= data.len());
-        let capacity = fits.unwrap_or(EVALUATION_ROWS[EVALUATION_ROWS.len() - 1]);
-        let index = self.plan(data, false, capacity, false)?;
-        let total = weight_sum(data, 0..data.len());
-        self.session.set_share(total, data.len().div_ceil(capacity));
-        let (seed, mut loss, mut outputs) = (self.seed, 0.0, Vec::new());
-        let (session, plan) = self.split_plan(index);
-        session.forward_all(plan, data, seed, |session, _, rows| {
-            for (_, buffer) in &plan.plan.losses {
-                loss += f64::from(session.fetch(plan, *buffer, 1)[0]);
-            }
-            if let [(_, buffer)] = plan.plan.outputs.as_slice() {
-                outputs.extend(session.fetch(plan, *buffer, rows));
-            }
-        })?;
-        let metrics = measure(data, &outputs, metrics)?;
-        Ok(Evaluation { loss, metrics })
-    }
-
     /// The trained model, for predictions, on the same device.
     ///
     /// # Errors
@@ -379,52 +323,4 @@ impl Trainer {
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
         checkpoint::resume(self, path.as_ref())
     }
-}
-
-/// Rows of evaluation plans: few sizes, so that few plans are kept.
-const EVALUATION_ROWS: [usize; 2] = [64, 1024];
-
-/// Sum of the weights of some rows; their number if the data has none.
-pub(super) fn weight_sum(data: &Dataset, rows: impl ExactSizeIterator<Item = usize>) -> f64 {
-    match data.weights() {
-        Some(weights) => rows.map(|row| f64::from(weights[row])).sum(),
-        None => rows.len() as f64,
-    }
-}
-
-/// Metrics of all outputs against the data's only target.
-fn measure(
-    data: &Dataset,
-    outputs: &[f32],
-    metrics: Option<&[Metric]>,
-) -> Result<Vec<(String, f64)>> {
-    let ([target], false) = (data.targets(), outputs.is_empty()) else { return Ok(vec![]) };
-    let rows: Vec<usize> = (0..data.len()).collect();
-    let width = outputs.len() / data.len();
-    let default = match data.task() {
-        Task::Classification { .. } => [Metric::Accuracy],
-        _ => [Metric::RootMeanSquaredError],
-    };
-    let metrics = metrics.unwrap_or(&default);
-    let count = data.len() * target.row_elements();
-    let column = ColumnId::Target(0);
-    let classes = matches!(data.task(), Task::Classification { .. });
-    let (mut labels, mut numbers) = (vec![], vec![]);
-    if classes {
-        labels.resize(count, 0);
-        data.gather_u32(column, &rows, &mut labels)?;
-    } else {
-        numbers.resize(count, 0.0);
-        data.gather_f32(column, &rows, &mut numbers)?;
-    }
-    let mut outputs = outputs.to_vec();
-    if let (Some(p), false) = (data.preprocessing(), classes) {
-        p.inverse_transform_targets(&mut outputs)?;
-        p.inverse_transform_targets(&mut numbers)?;
-    }
-    let targets = if classes { Targets::Classes(&labels) } else { Targets::Numbers(&numbers) };
-    let each = metrics.iter().map(|metric| {
-        Ok((metric.to_string(), metric.evaluate(&outputs, width, targets, data.weights())?))
-    });
-    each.collect()
 }

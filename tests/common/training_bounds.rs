@@ -2,23 +2,23 @@
 //! `bounds.rs`.
 
 /// Unit roundoff of `f32`.
-pub const U: f64 = 5.960_464_477_539_063e-8;
+pub(crate) const U: f64 = 5.960_464_477_539_063e-8;
 
 /// So many roundings of numbers as large as `magnitude`.
-pub fn roundings(count: usize, magnitude: f64) -> f64 {
+pub(crate) fn roundings(count: usize, magnitude: f64) -> f64 {
     count as f64 * U * magnitude
 }
 
 /// One update of a parameter `p` by `rate` times a gradient that is a sum over `rows` rows, in two
 /// orders of summation: each order is off by `rows u Σ|share|`, the shares themselves by less than
 /// 16 roundings, and the update rounds `p` once in both.
-pub fn reordered(rows: usize, shares: f64, rate: f64, p: f64) -> f64 {
+pub(crate) fn reordered(rows: usize, shares: f64, rate: f64, p: f64) -> f64 {
     2.0 * rate * roundings(rows + 16, shares) + roundings(2, p.abs())
 }
 
 /// Where gradient descent on least squares stands still: the computed gradient, a sum of `rows`
 /// shares, is off by `rows u Σ|share|`, and an update below half a unit of `p` is lost. The distance
 /// to the solution is at most that over the smallest eigenvalue of the Hessian.
-pub fn least_squares(rows: usize, shares: f64, rate: f64, p: f64, eigenvalue: f64) -> f64 {
+pub(crate) fn least_squares(rows: usize, shares: f64, rate: f64, p: f64, eigenvalue: f64) -> f64 {
     (roundings(rows + 16, shares) + roundings(1, p.abs()) / rate) / eigenvalue
 }
