@@ -59,10 +59,12 @@ const UNSAFE_FILES: Reasons = &[
     ("src/cpu/gemm/kernel.rs", "the inner loops, on pointers"),
     ("src/cpu/gemm/lanes.rs",  "vectors of any instruction set, on pointers"),
     ("src/cpu/gemm/x86.rs",    "intrinsics"),
+    ("src/cpu/gemm/tests.rs",  "runs each instruction set, as they ask"),
     ("src/exec/cpu/mod.rs",    "runs tasks that share the arenas"),
     ("src/exec/cpu/memory.rs", "pieces of the arenas, disjoint by the verified plan"),
     ("src/exec/cpu/team.rs",   "lends a job on the caller's stack to the team's threads"),
     ("tests/allocations.rs",   "counts what the allocator is asked for"),
+    ("src/exec/cuda/mod.rs",   "asks whether the driver library is there"),
     ("benches/gemm.rs",        "calls the rival matrix product on pointers"),
 ];
 
