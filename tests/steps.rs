@@ -176,10 +176,11 @@ fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
         let pivot = (i..n).max_by(|&p, &q| a[p][i].abs().total_cmp(&a[q][i].abs())).expect("rows");
         a.swap(i, pivot);
         b.swap(i, pivot);
+        let pivoted = a[i].clone();
         for row in i + 1..n {
-            let factor = a[row][i] / a[i][i];
-            for column in i..n {
-                a[row][column] -= factor * a[i][column];
+            let factor = a[row][i] / pivoted[i];
+            for (x, above) in a[row].iter_mut().zip(&pivoted) {
+                *x -= factor * above;
             }
             b[row] -= factor * b[i];
         }
