@@ -22,11 +22,10 @@ fn main() -> anyhow::Result<()> {
     let history = trainer.fit(&train, fit)?;
     arguments.say(&history);
 
-    let speeds: Vec<f64> = history.epochs.iter().map(|e| e.rows_per_second).collect();
     let evaluation = trainer.evaluate(&test)?;
     arguments.report("test_accuracy", evaluation.metric("accuracy"));
     arguments.report("test_loss", evaluation.loss);
-    arguments.report("rows_per_second", speeds.iter().copied().fold(0.0, f64::max).round());
+    arguments.report("rows_per_second", common::rows_per_second(&history));
 
     let file = tempfile::Builder::new().suffix(".safetensors").tempfile()?;
     trainer.save(file.path())?;

@@ -11,7 +11,7 @@ pub use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
 pub use crate::metric::Metric;
 pub use crate::model::Model;
 pub use crate::optim::schedule::Schedule;
-pub use crate::optim::{Adam, Optimizer};
+pub use crate::optim::{Adam, AdamW, GradientDescent, Optimizer, Sgd};
 pub use crate::train::{
     Callback, Checkpoints, EarlyStopping, Fit, Flow, History, Progress, Trained, Trainer,
 };

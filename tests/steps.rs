@@ -6,6 +6,7 @@ mod training;
 
 use ironwarp::data::{Column, Dataset};
 use ironwarp::prelude::*;
+use ndarray::array;
 use training::bounds::{least_squares, roundings};
 use training::{Descent, bits, cpu, parameters, quiet, regression, trainer, two_classes};
 
@@ -228,5 +229,26 @@ fn linear_regression_finds_the_least_squares() {
         let bound = least_squares(rows, 6.0, 0.25, 2.0, 1.2);
         let error = (f64::from(*got) - expected).abs();
         assert!(error <= bound, "{got} and {expected} differ by {error:e} > {bound:e}");
+    }
+}
+
+#[test]
+fn weight_decay_spares_vectors_on_wish() {
+    // The loss counts nothing, so weight decay alone moves parameters.
+    let data = Dataset::from_arrays(array![[1.0f32, 2.0], [3.0, 4.0]], array![1.0f32, 2.0]);
+    let data = data.expect("sound data");
+    let model = Model::input(2).dense(1);
+    for spared in [false, true] {
+        let trainer = Trainer::new(&model, Sgd::new(0.1).weight_decay(0.5))
+            .weighted_loss(MeanSquaredError, 0.0);
+        let trainer = if spared { trainer.decay_matrices_only() } else { trainer };
+        let mut trainer = trainer.build().expect("a sound model");
+        let get = |trainer: &Trainer, name| trainer.parameter(name).expect("it is there");
+        let before = ["dense_1.weight", "dense_1.bias"].map(|name| get(&trainer, name));
+        let fit = Fit::epochs(1).batch(2).progress(Progress::Silent);
+        trainer.fit(&data, fit).expect("one step");
+        let after = ["dense_1.weight", "dense_1.bias"].map(|name| get(&trainer, name));
+        assert_ne!(before[0], after[0]);
+        assert_eq!(before[1] == after[1], spared);
     }
 }

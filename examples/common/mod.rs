@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use ironwarp::exec::Device;
+use ironwarp::train::History;
 use serde_json::{Map, Value, json};
 
 /// The command line of an example.
@@ -74,4 +75,9 @@ impl Arguments {
         }
         Ok(())
     }
+}
+
+/// The fastest epoch's training rows per second.
+pub fn rows_per_second(history: &History) -> f64 {
+    history.epochs.iter().map(|e| e.rows_per_second).fold(0.0, f64::max).round()
 }

@@ -207,7 +207,11 @@ impl Trainer {
             if group.rule.is_none() {
                 continue;
             }
-            let at = OptimizerStep { step, learning_rate, decays: group.name == "decayed" };
+            let at = OptimizerStep {
+                step,
+                learning_rate,
+                decays: self.decay_vectors || group.name == "decayed",
+            };
             self.scalars.clear();
             self.optimizer.scalars(&at, memory, &mut self.scalars);
             if let Some(decay) = self.average {

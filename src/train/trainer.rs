@@ -25,6 +25,7 @@ pub struct TrainerBuilder<'a> {
     seed: u64,
     clip: Clip,
     average: Option<f64>,
+    decay_vectors: bool,
 }
 
 impl TrainerBuilder<'_> {
@@ -58,6 +59,12 @@ impl TrainerBuilder<'_> {
     /// Limits every element of the gradients to `-limit..limit`.
     pub fn clip_value(self, limit: f64) -> Self {
         TrainerBuilder { clip: Clip::Value(limit), ..self }
+    }
+
+    /// Leaves biases and the scales of norms out of the optimizer's weight decay, which is for all
+    /// parameters by default, as in PyTorch.
+    pub fn decay_matrices_only(self) -> Self {
+        TrainerBuilder { decay_vectors: false, ..self }
     }
 
     /// Keeps an exponential moving average of the parameters with this decay; see
@@ -107,6 +114,7 @@ impl TrainerBuilder<'_> {
             seed: self.seed,
             clip: self.clip,
             average: self.average,
+            decay_vectors: self.decay_vectors,
             preprocessing: None,
             state: State { memory: vec![vec![]; groups], ..State::default() },
             memory_before: vec![],
@@ -148,6 +156,7 @@ pub struct Trainer {
     pub(super) seed: u64,
     pub(super) clip: Clip,
     pub(super) average: Option<f64>,
+    pub(super) decay_vectors: bool,
     pub(super) preprocessing: Option<Preprocessing>,
     pub(super) state: State,
     /// The optimizer's memory before the step at hand.
@@ -170,6 +179,7 @@ impl Trainer {
             seed: 0,
             clip: Clip::None,
             average: None,
+            decay_vectors: true,
         }
     }
 
