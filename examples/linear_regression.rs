@@ -57,8 +57,7 @@ fn main() -> anyhow::Result<()> {
         let history = trainer.fit(&data, fit.progress(Progress::Silent))?;
         speed = speed.max(common::rows_per_second(&history));
         let one = |name: &str| trainer.parameter(name).map(|elements| f64::from(elements[0]));
-        let line = one("dense_1.weight").zip(one("dense_1.bias"));
-        let (slope, intercept) = line.expect("a dense layer has a weight and a bias");
+        let (slope, intercept) = (one("dense_1.weight")?, one("dense_1.bias")?);
         let mut at_half = [0.0];
         trainer.trained()?.predict_into(&[0.5], 1, &mut at_half)?;
         arguments.report(

@@ -60,15 +60,16 @@ fn run(plan: &(Arc<Plan>, Lasting), threads: usize, seed: u64, step: u64) -> Vec
     let threads = NonZeroUsize::new(threads).expect("not zero");
     let mut cpu = CpuExecutor::new(lasting, threads).expect("threads start");
     let id = cpu.load(plan.clone()).expect("memory");
-    cpu.write(lasting.scalar("normalizer/sum").expect("laid out"), &[1.0]);
+    cpu.write(lasting.scalar("normalizer/sum").expect("laid out"), &[1.0]).expect("memory");
     cpu.feed(id, plan.feed("x").expect("the input"), ROWS, &mut |target| match target {
         FeedMut::F32(target) => target.fill(1.0),
         FeedMut::U32(_) => panic!("floats"),
-    });
-    cpu.run(id, 0..plan.backward.end, &Live { rows: ROWS, seed, step });
+    })
+    .expect("memory");
+    cpu.run(id, 0..plan.backward.end, &Live { rows: ROWS, seed, step }).expect("the plan runs");
     let fetch = |(_, buffer): &(String, BufferId)| {
         let mut elements = vec![0.0; COUNT];
-        cpu.fetch(id, *buffer, ROWS, &mut elements);
+        cpu.fetch(id, *buffer, ROWS, &mut elements).expect("the plan runs");
         elements
     };
     plan.outputs.iter().map(fetch).collect()

@@ -78,11 +78,12 @@ fn run(op: impl Op, types: [TensorType; 2], floats: &[f32], indices: &[u32]) -> 
         cpu.feed(id, *feed, 1, &mut |target| match target {
             FeedMut::F32(target) => target.copy_from_slice(floats),
             FeedMut::U32(target) => target.copy_from_slice(indices),
-        });
+        })
+        .expect("memory");
     }
-    cpu.run(id, plan.forward.clone(), &Live { rows: 1, seed: 0, step: 0 });
+    cpu.run(id, plan.forward.clone(), &Live { rows: 1, seed: 0, step: 0 }).expect("the plan runs");
     let mut elements = vec![0.0; graph.ty(result).shape.elements(1)];
-    cpu.fetch(id, plan.outputs[0].1, 1, &mut elements);
+    cpu.fetch(id, plan.outputs[0].1, 1, &mut elements).expect("the plan runs");
     elements
 }
 

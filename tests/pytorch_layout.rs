@@ -141,7 +141,9 @@ fn run(parameters: &Value, inputs: &[(String, Array)], cotangent: &Array) -> Vec
         executor.feed_f64(id, plan.feed(name).expect("a feed"), &array.values);
     }
     executor.feed_f64(id, plan.feed("cotangent").expect("a feed"), &cotangent.values);
-    executor.run(id, 0..plan.backward.end, &Live { rows: 1, seed: 0, step: 0 });
+    executor
+        .run(id, 0..plan.backward.end, &Live { rows: 1, seed: 0, step: 0 })
+        .expect("the plan runs");
     plan.outputs.iter().map(|(_, buffer)| executor.fetch_f64(id, *buffer, 1)).collect()
 }
 

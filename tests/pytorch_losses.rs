@@ -73,7 +73,9 @@ fn run(loss: &dyn Loss, batch: &Batch) -> Outcome {
             executor.feed_f64(id, feed, values);
         }
     }
-    executor.run(id, 0..plan.update.end, &Live { rows: batch.rows, seed: 0, step: 1 });
+    executor
+        .run(id, 0..plan.update.end, &Live { rows: batch.rows, seed: 0, step: 1 })
+        .expect("the plan runs");
     let output = |name: &str| {
         let (_, id) = plan.outputs.iter().find(|(n, _)| n == name).expect("an output");
         *id

@@ -185,7 +185,7 @@ impl Run {
             self.executor.feed_f64(self.id, feed, gradient);
         }
         let live = Live { rows: 1, seed: 0, step };
-        self.executor.run(self.id, 0..self.plan.update.end, &live);
+        self.executor.run(self.id, 0..self.plan.update.end, &live).expect("the plan runs");
     }
 
     fn compare(&self, case: &Case, step: u64) {

@@ -32,10 +32,10 @@ pub trait Executor: Send {
     fn load(&mut self, plan: Arc<Plan>) -> Result<PlanId, DeviceError>;
 
     /// Writes a lasting buffer of floats.
-    fn write(&mut self, buffer: BufferId, elements: &[f32]);
+    fn write(&mut self, buffer: BufferId, elements: &[f32]) -> Result<(), DeviceError>;
 
     /// Reads a lasting buffer of floats into `elements`.
-    fn read(&self, buffer: BufferId, elements: &mut [f32]);
+    fn read(&self, buffer: BufferId, elements: &mut [f32]) -> Result<(), DeviceError>;
 
     /// Lets `fill` write a feed of a plan for `rows` rows.
     fn feed(
@@ -44,12 +44,19 @@ pub trait Executor: Send {
         buffer: BufferId,
         rows: usize,
         fill: &mut dyn FnMut(FeedMut<'_>),
-    );
+    ) -> Result<(), DeviceError>;
 
-    /// Runs a range of a plan's steps.
-    fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live);
+    /// Runs a range of a plan's steps. A device may still be at work when this returns; what fails
+    /// then is reported by a later call.
+    fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live) -> Result<(), DeviceError>;
 
     /// Reads a buffer of a plan for `rows` rows into `elements`; the step that wrote it must have
     /// been the last to use its place, which results always are.
-    fn fetch(&self, plan: PlanId, buffer: BufferId, rows: usize, elements: &mut [f32]);
+    fn fetch(
+        &self,
+        plan: PlanId,
+        buffer: BufferId,
+        rows: usize,
+        elements: &mut [f32],
+    ) -> Result<(), DeviceError>;
 }

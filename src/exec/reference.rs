@@ -108,15 +108,17 @@ impl Executor for ReferenceExecutor {
         Ok(PlanId(self.plans.len() - 1))
     }
 
-    fn write(&mut self, buffer: BufferId, elements: &[f32]) {
+    fn write(&mut self, buffer: BufferId, elements: &[f32]) -> Result<(), DeviceError> {
         let elements: Vec<f64> = elements.iter().map(|&x| f64::from(x)).collect();
         self.write_f64(buffer, &elements);
+        Ok(())
     }
 
-    fn read(&self, buffer: BufferId, elements: &mut [f32]) {
+    fn read(&self, buffer: BufferId, elements: &mut [f32]) -> Result<(), DeviceError> {
         for (target, x) in elements.iter_mut().zip(self.read_f64(buffer)) {
             *target = x as f32;
         }
+        Ok(())
     }
 
     fn feed(
@@ -125,7 +127,7 @@ impl Executor for ReferenceExecutor {
         buffer: BufferId,
         rows: usize,
         fill: &mut dyn FnMut(FeedMut<'_>),
-    ) {
+    ) -> Result<(), DeviceError> {
         let ty = self.plans[plan.0].0.graph.ty(buffer).clone();
         let count = ty.shape.elements(rows);
         let elements: Vec<f64> = match ty.dtype {
@@ -141,9 +143,10 @@ impl Executor for ReferenceExecutor {
             }
         };
         self.feed_f64(plan, buffer, &elements);
+        Ok(())
     }
 
-    fn run(&mut self, id: PlanId, steps: Range<usize>, live: &Live) {
+    fn run(&mut self, id: PlanId, steps: Range<usize>, live: &Live) -> Result<(), DeviceError> {
         let plan = self.plans[id.0].0.clone();
         for step in &plan.graph.steps[steps] {
             let types = plan.graph.call_types(step);
@@ -173,11 +176,19 @@ impl Executor for ReferenceExecutor {
                 }
             }
         }
+        Ok(())
     }
 
-    fn fetch(&self, plan: PlanId, buffer: BufferId, rows: usize, elements: &mut [f32]) {
+    fn fetch(
+        &self,
+        plan: PlanId,
+        buffer: BufferId,
+        rows: usize,
+        elements: &mut [f32],
+    ) -> Result<(), DeviceError> {
         for (target, x) in elements.iter_mut().zip(self.fetch_f64(plan, buffer, rows)) {
             *target = x as f32;
         }
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod bands;
 mod gradient;
 mod graph;
 pub mod kernel;
+pub mod launch;
 mod registry;
 mod rows;
 
@@ -33,6 +34,7 @@ use std::sync::Arc;
 pub use gradient::{Emitter, Gradient};
 pub use graph::{Buffer, BufferId, Graph, Role, Step};
 pub use kernel::{CpuKernel, Live, Operand, Split, TaskIo};
+pub use launch::{Launches, Target};
 pub use registry::{Case, Family, Registry};
 
 use crate::tensor::TensorType;
@@ -112,6 +114,13 @@ pub trait Op: Debug + Send + Sync + 'static {
 
     /// The fast CPU form for these types.
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel>;
+
+    /// The launches that compute the outputs on a CUDA device for up to `capacity` rows, or `None` if
+    /// the op has no CUDA form.
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        let _ = (types, capacity, target);
+        None
+    }
 
     /// How output `output` is used.
     fn access(&self, output: usize) -> Access {

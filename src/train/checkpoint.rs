@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::state::State;
 use super::trainer::Trainer;
-use crate::error::{FileError, Result, TrainError};
+use crate::error::{FileError, Result};
 use crate::file::{TensorFile, check_target};
 use crate::op::BufferId;
 
@@ -68,7 +68,7 @@ fn metadata(trainer: &Trainer, kind: &str) -> Json {
 }
 
 pub(super) fn save_model(trainer: &Trainer, path: &Path) -> Result<()> {
-    let tensors = trainer.session.parameters().into_iter().collect();
+    let tensors = trainer.session.parameters()?.into_iter().collect();
     let file = TensorFile { tensors, metadata: Some(metadata(trainer, "model")) };
     Ok(file.write(path)?)
 }
@@ -97,9 +97,9 @@ fn optimizer(trainer: &Trainer) -> Json {
 }
 
 pub(super) fn save(trainer: &Trainer, path: &Path) -> Result<()> {
-    let mut tensors: BTreeMap<_, _> = trainer.session.parameters().into_iter().collect();
+    let mut tensors: BTreeMap<_, _> = trainer.session.parameters()?.into_iter().collect();
     for (name, buffer) in states(trainer) {
-        tensors.insert(name, trainer.session.tensor(buffer));
+        tensors.insert(name, trainer.session.tensor(buffer)?);
     }
     if let Some(run) = &trainer.state.run {
         let best = run.best_parameters.iter();
@@ -165,10 +165,10 @@ pub(super) fn resume(trainer: &mut Trainer, path: &Path) -> Result<()> {
     let parameters = trainer.session.lasting.parameters();
     let mut places: Vec<_> = parameters.map(|p| (p.name.clone(), p.parameter)).collect();
     places.extend(states(trainer));
-    trainer
-        .session
-        .restore(&places, &tensors)
-        .map_err(|error: TrainError| mismatch(error.to_string()))?;
+    trainer.session.restore(&places, &tensors).map_err(|error| match error {
+        crate::Error::Train(error) => mismatch(error.to_string()).into(),
+        other => other,
+    })?;
     trainer.preprocessing = preprocessing;
     trainer.state = state;
     Ok(())

@@ -47,16 +47,17 @@ impl Trainer {
         let capacity = fits.unwrap_or(EVALUATION_ROWS[EVALUATION_ROWS.len() - 1]);
         let index = self.plan(data, false, capacity, false)?;
         let total = weight_sum(data, 0..data.len());
-        self.session.set_share(total, data.len().div_ceil(capacity));
+        self.session.set_share(total, data.len().div_ceil(capacity))?;
         let (seed, mut loss, mut outputs) = (self.seed, 0.0, Vec::new());
         let (session, plan) = self.split_plan(index);
         session.forward_all(plan, data, seed, |session, _, rows| {
             for (_, buffer) in &plan.plan.losses {
-                loss += f64::from(session.fetch(plan, *buffer, 1)[0]);
+                loss += f64::from(session.fetch(plan, *buffer, 1)?[0]);
             }
             if let [(_, buffer)] = plan.plan.outputs.as_slice() {
-                outputs.extend(session.fetch(plan, *buffer, rows));
+                outputs.extend(session.fetch(plan, *buffer, rows)?);
             }
+            Ok(())
         })?;
         let metrics = measure(data, &outputs, metrics)?;
         Ok(Evaluation { loss, metrics })

@@ -154,32 +154,32 @@ impl Trainer {
         let done = self.run().step;
         let rate = self.rate(fit, epoch, done);
         self.memory_before.clone_from(&self.state.memory);
-        self.write_scalars(rate);
+        self.write_scalars(rate)?;
         let weight = weight_sum(data, rows.iter().copied());
         let passes = rows.len().div_ceil(fit.batch);
-        self.session.set_share(weight, passes);
+        self.session.set_share(weight, passes)?;
         let (seed, mut pass, mut loss) = (self.seed, self.state.pass, 0.0);
         for (i, batch) in rows.chunks(fit.batch).enumerate() {
             pass += 1;
             let live = Live { rows: batch.len(), seed, step: pass };
-            self.session.set_first(i == 0);
+            self.session.set_first(i == 0)?;
             let (session, loaded) = self.split_plan(plan);
             session.feed(loaded, data, batch)?;
             let end =
                 if i + 1 == passes { loaded.plan.update.end } else { loaded.plan.backward.end };
-            session.executor.run(loaded.id, 0..end, &live);
+            session.executor.run(loaded.id, 0..end, &live)?;
             for (_, buffer) in &loaded.plan.losses {
                 let mut value = [0.0];
-                session.executor.fetch(loaded.id, *buffer, 1, &mut value);
+                session.executor.fetch(loaded.id, *buffer, 1, &mut value)?;
                 loss += f64::from(value[0]);
             }
             let mut accepted = [1.0];
             if let (Some(flag), true) = (loaded.plan.accepted, i + 1 == passes) {
-                session.executor.fetch(loaded.id, flag, 1, &mut accepted);
+                session.executor.fetch(loaded.id, flag, 1, &mut accepted)?;
             }
             if accepted[0] != 1.0 || !loss.is_finite() {
                 session.feed(loaded, data, batch)?;
-                let layer = guard::culprit(session, loaded, &live);
+                let layer = guard::culprit(session, loaded, &live)?;
                 return Err(self.not_finite(loss, rate, layer));
             }
         }
@@ -201,7 +201,7 @@ impl Trainer {
     }
 
     /// Writes the optimizer's scalars for the next update.
-    fn write_scalars(&mut self, learning_rate: f64) {
+    fn write_scalars(&mut self, learning_rate: f64) -> Result<()> {
         let step = self.state.step + 1;
         for (group, memory) in self.session.lasting.groups.iter().zip(&mut self.state.memory) {
             if group.rule.is_none() {
@@ -218,9 +218,10 @@ impl Trainer {
                 self.scalars.push(if step == 1 { 0.0 } else { decay });
             }
             for (buffer, scalar) in group.scalars.iter().zip(&self.scalars) {
-                self.session.executor.write(*buffer, &[*scalar as f32]);
+                self.session.executor.write(*buffer, &[*scalar as f32])?;
             }
         }
+        Ok(())
     }
 
     fn call_step(&mut self, fit: &mut Fit<'_>, loss: f64, epoch: &Epoch) -> Result<Flow> {
@@ -275,7 +276,7 @@ impl Trainer {
             record.metrics = evaluation.metrics;
         }
         record.seconds = started.elapsed().as_secs_f64();
-        let best = self.judge(fit, &record);
+        let best = self.judge(fit, &record)?;
         if let Some((monitor, _)) = &fit.plateau
             && let (Some(value), Some(plateau)) =
                 (record.value(monitor), self.run().plateau.as_mut())
@@ -303,22 +304,22 @@ impl Trainer {
     }
 
     /// Compares with the best epoch; true if this is the new best.
-    fn judge(&mut self, fit: &Fit<'_>, record: &EpochRecord) -> bool {
+    fn judge(&mut self, fit: &Fit<'_>, record: &EpochRecord) -> Result<bool> {
         let validation_loss = super::EarlyStopping::default();
         let stopping = match (&fit.early_stopping, record.validation_loss) {
             (Some(stopping), _) => stopping,
             (None, Some(_)) => &validation_loss,
-            (None, None) => return false,
+            (None, None) => return Ok(false),
         };
-        let Some(value) = record.value(&stopping.monitor) else { return false };
+        let Some(value) = record.value(&stopping.monitor) else { return Ok(false) };
         let best = self.run().best;
         if stopping.improves(value, best.map(|b| b.value)) {
             self.run().best = Some(Best { value, epoch: record.epoch, waited: 0 });
             if fit.early_stopping.as_ref().is_some_and(|s| s.restore_best) {
-                let parameters = self.session.parameters();
+                let parameters = self.session.parameters()?;
                 self.run().best_parameters = parameters.into_iter().collect();
             }
-            return true;
+            return Ok(true);
         }
         let patience = fit.early_stopping.as_ref().map(|s| s.patience);
         let run = self.run();
@@ -326,7 +327,7 @@ impl Trainer {
             best.waited += 1;
             run.stopped = patience.is_some_and(|patience| best.waited >= patience);
         }
-        false
+        Ok(false)
     }
 
     fn save_last(&mut self, fit: &Fit<'_>) -> Result<()> {

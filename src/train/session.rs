@@ -89,58 +89,61 @@ impl Session {
         let executor = device.executor(&lasting)?;
         let controls = Controls::new(&network, &lasting);
         let mut session = Session { network, lasting, executor, controls };
-        session.begin_states();
+        session.begin_states()?;
         Ok(session)
     }
 
     /// Gives every state its initial value.
-    fn begin_states(&mut self) {
+    fn begin_states(&mut self) -> Result<()> {
         for group in &self.lasting.groups {
             for (rule, &buffer) in group.rule.iter().flat_map(|r| &r.states).zip(&group.states) {
-                self.executor.write(buffer, &vec![rule.initial; group.elements]);
+                self.executor.write(buffer, &vec![rule.initial; group.elements])?;
             }
         }
+        Ok(())
     }
 
     /// Draws initial parameters.
-    pub(super) fn begin_parameters(&mut self, seed: u64) {
+    pub(super) fn begin_parameters(&mut self, seed: u64) -> Result<()> {
         let parameters: Vec<_> = self.network.parameters().to_vec();
         for (i, parameter) in parameters.iter().enumerate() {
             let shape = self.network.shape(parameter);
             let values = parameter.init.sample(&shape, seed, i as u32);
             if let Some(buffer) = self.lasting.graph.find(&parameter.name) {
-                self.executor.write(buffer, &values);
+                self.executor.write(buffer, &values)?;
             }
         }
+        Ok(())
     }
 
     /// A lasting buffer as a tensor.
-    pub(super) fn tensor(&self, buffer: BufferId) -> HostTensor {
+    pub(super) fn tensor(&self, buffer: BufferId) -> Result<HostTensor> {
         let shape = self.lasting.graph.ty(buffer).shape.sizes(0);
         let mut elements = vec![0.0; shape.iter().product()];
-        self.executor.read(buffer, &mut elements);
-        HostTensor::f32(shape, elements).expect("invariant: sizes are the buffer's")
+        self.executor.read(buffer, &mut elements)?;
+        Ok(HostTensor::f32(shape, elements).expect("invariant: sizes are the buffer's"))
     }
 
     /// All parameters by name.
-    pub(super) fn parameters(&self) -> Vec<(String, HostTensor)> {
+    pub(super) fn parameters(&self) -> Result<Vec<(String, HostTensor)>> {
         let all = self.lasting.parameters();
-        all.map(|p| (p.name.clone(), self.tensor(p.parameter))).collect()
+        all.map(|p| Ok((p.name.clone(), self.tensor(p.parameter)?))).collect()
     }
 
     /// Row losses are divided by the sum of weights over all rows of a step, penalties by its
     /// number of passes. Rows whose weights are all 0 have a loss of 0.
-    pub(super) fn set_share(&mut self, weight: f64, passes: usize) {
+    pub(super) fn set_share(&mut self, weight: f64, passes: usize) -> Result<()> {
         let normalizer = if weight > 0.0 { 1.0 / weight } else { 0.0 };
         for &buffer in &self.controls.normalizers {
-            self.executor.write(buffer, &[normalizer as f32]);
+            self.executor.write(buffer, &[normalizer as f32])?;
         }
-        self.executor.write(self.controls.penalty_share, &[(1.0 / passes as f64) as f32]);
+        let share = (1.0 / passes as f64) as f32;
+        Ok(self.executor.write(self.controls.penalty_share, &[share])?)
     }
 
     /// Whether the next pass begins a step: its gradients overwrite, later ones add.
-    pub(super) fn set_first(&mut self, first: bool) {
-        self.executor.write(self.controls.first, &[f32::from(u8::from(first))]);
+    pub(super) fn set_first(&mut self, first: bool) -> Result<()> {
+        Ok(self.executor.write(self.controls.first, &[f32::from(u8::from(first))])?)
     }
 
     pub(super) fn load(&mut self, request: PlanRequest<'_>) -> Result<LoadedPlan> {
@@ -177,7 +180,7 @@ impl Session {
                     (Source::Column(column), FeedMut::U32(t)) => data.gather_u32(column, rows, t),
                     (Source::Weights, FeedMut::U32(_)) => Ok(()),
                 };
-            });
+            })?;
             result?;
         }
         Ok(())
@@ -257,10 +260,15 @@ impl Session {
     }
 
     /// A result of a plan.
-    pub(super) fn fetch(&self, plan: &LoadedPlan, buffer: BufferId, rows: usize) -> Vec<f32> {
+    pub(super) fn fetch(
+        &self,
+        plan: &LoadedPlan,
+        buffer: BufferId,
+        rows: usize,
+    ) -> Result<Vec<f32>> {
         let mut elements = vec![0.0; plan.plan.graph.ty(buffer).shape.elements(rows)];
-        self.executor.fetch(plan.id, buffer, rows, &mut elements);
-        elements
+        self.executor.fetch(plan.id, buffer, rows, &mut elements)?;
+        Ok(elements)
     }
 
     /// Runs the forward pass over all rows in batches of the plan's capacity. `each` sees the
@@ -270,15 +278,15 @@ impl Session {
         plan: &LoadedPlan,
         data: &Dataset,
         seed: u64,
-        mut each: impl FnMut(&Session, usize, usize),
+        mut each: impl FnMut(&Session, usize, usize) -> Result<()>,
     ) -> Result<()> {
         self.check(plan, data)?;
         let all: Vec<usize> = (0..data.len()).collect();
         for batch in all.chunks(plan.plan.capacity) {
             self.feed(plan, data, batch)?;
             let live = Live { rows: batch.len(), seed, step: 0 };
-            self.executor.run(plan.id, plan.plan.forward.clone(), &live);
-            each(self, batch[0], batch.len());
+            self.executor.run(plan.id, plan.plan.forward.clone(), &live)?;
+            each(self, batch[0], batch.len())?;
         }
         Ok(())
     }
@@ -291,7 +299,7 @@ impl Session {
         &mut self,
         places: &[(String, BufferId)],
         tensors: &std::collections::BTreeMap<String, HostTensor>,
-    ) -> Result<(), TrainError> {
+    ) -> Result<()> {
         let mut wrong = Vec::new();
         for (name, buffer) in places {
             let wanted = self.lasting.graph.ty(*buffer).shape.sizes(0);
@@ -307,11 +315,12 @@ impl Session {
         }
         if !wrong.is_empty() {
             wrong.truncate(20);
-            return Err(TrainError::State(format!("tensors do not fit: {}", wrong.join("; "))));
+            let text = format!("tensors do not fit: {}", wrong.join("; "));
+            return Err(TrainError::State(text).into());
         }
         for (name, buffer) in places {
             if let Some(elements) = tensors.get(name).and_then(HostTensor::as_f32) {
-                self.executor.write(*buffer, elements);
+                self.executor.write(*buffer, elements)?;
             }
         }
         Ok(())

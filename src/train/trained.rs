@@ -66,9 +66,12 @@ impl Trained {
         let mut session = Session::new(network, None, &device)?;
         let parameters = session.lasting.parameters();
         let places: Vec<_> = parameters.map(|p| (p.name.clone(), p.parameter)).collect();
-        session
-            .restore(&places, &file.tensors)
-            .map_err(|error| FileError::Mismatch { file: name, message: error.to_string() })?;
+        session.restore(&places, &file.tensors).map_err(|error| match error {
+            crate::Error::Train(error) => {
+                FileError::Mismatch { file: name, message: error.to_string() }.into()
+            }
+            other => other,
+        })?;
         Ok(Trained::new(session, preprocessing))
     }
 
@@ -79,9 +82,9 @@ impl Trained {
     pub(super) fn from_trainer(trainer: &Trainer) -> Result<Trained> {
         let network = trainer.session.network.clone();
         let mut session = Session::new(network, None, &trainer.device)?;
-        for (name, tensor) in trainer.session.parameters() {
+        for (name, tensor) in trainer.session.parameters()? {
             if let (Some(id), Some(x)) = (session.lasting.graph.find(&name), tensor.as_f32()) {
-                session.executor.write(id, x);
+                session.executor.write(id, x)?;
             }
         }
         Ok(Trained::new(session, trainer.preprocessing.clone()))
@@ -116,7 +119,8 @@ impl Trained {
         let Inner { session, plans } = &mut *inner;
         let plan = &plans[index];
         session.forward_all(plan, data, 0, |session, _, rows| {
-            outputs.extend(session.fetch(plan, plan.plan.outputs[0].1, rows));
+            outputs.extend(session.fetch(plan, plan.plan.outputs[0].1, rows)?);
+            Ok(())
         })?;
         if let Some(preprocessing) = &self.preprocessing {
             preprocessing.inverse_transform_targets(&mut outputs)?;
@@ -179,10 +183,10 @@ impl Trained {
                 if let FeedMut::F32(target) = target {
                     target.copy_from_slice(x);
                 }
-            });
+            })?;
             let live = Live { rows, seed: 0, step: 0 };
-            session.executor.run(plan.id, plan.plan.forward.clone(), &live);
-            session.executor.fetch(plan.id, plan.plan.outputs[0].1, rows, y);
+            session.executor.run(plan.id, plan.plan.forward.clone(), &live)?;
+            session.executor.fetch(plan.id, plan.plan.outputs[0].1, rows, y)?;
         }
         Ok(())
     }

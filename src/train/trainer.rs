@@ -105,7 +105,7 @@ impl TrainerBuilder<'_> {
             rule = rule.with_average();
         }
         let mut session = Session::new(network, Some(rule), &device)?;
-        session.begin_parameters(self.seed);
+        session.begin_parameters(self.seed)?;
         let groups = session.lasting.groups.len();
         Ok(Trainer {
             optimizer: self.optimizer,
@@ -199,10 +199,16 @@ impl Trainer {
     }
 
     /// A parameter's elements by name.
-    pub fn parameter(&self, name: &str) -> Option<Vec<f32>> {
-        let all = self.session.lasting.parameters();
-        let found = all.into_iter().find(|p| p.name == name)?.parameter;
-        self.session.tensor(found).as_f32().map(<[f32]>::to_vec)
+    ///
+    /// # Errors
+    /// If there is none of this name.
+    pub fn parameter(&self, name: &str) -> Result<Vec<f32>> {
+        let Some(found) = self.session.lasting.parameters().find(|p| p.name == name) else {
+            return Err(TrainError::State(format!("no parameter is named `{name}`")).into());
+        };
+        let mut elements = vec![0.0; found.shape.iter().product()];
+        self.session.executor.read(found.parameter, &mut elements)?;
+        Ok(elements)
     }
 
     /// Overwrites a parameter.
@@ -218,8 +224,7 @@ impl Trainer {
         if wanted != elements.len() {
             return wrong(format!("`{name}` has {wanted} elements, got {}", elements.len()));
         }
-        self.session.executor.write(buffer, elements);
-        Ok(())
+        Ok(self.session.executor.write(buffer, elements)?)
     }
 
     /// Puts the averaged parameters in place of the trained ones, for evaluation or saving; call it
@@ -239,10 +244,10 @@ impl Trainer {
             return Err(TrainError::State(text.into()).into());
         }
         for (parameter, average) in pairs {
-            let (p, a) = (self.session.tensor(parameter), self.session.tensor(average));
+            let (p, a) = (self.session.tensor(parameter)?, self.session.tensor(average)?);
             for (buffer, tensor) in [(parameter, a), (average, p)] {
                 if let Some(elements) = tensor.as_f32() {
-                    self.session.executor.write(buffer, elements);
+                    self.session.executor.write(buffer, elements)?;
                 }
             }
         }

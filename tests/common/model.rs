@@ -123,14 +123,15 @@ impl SmallModel {
             cpu.feed(id, feed, self.rows, &mut |target| match target {
                 FeedMut::F32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as f32),
                 FeedMut::U32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as u32),
-            });
+            })
+            .expect("memory");
         }
-        cpu.run(id, plan.forward.clone(), &live(self.rows));
+        cpu.run(id, plan.forward.clone(), &live(self.rows)).expect("the plan runs");
         plan.outputs
             .iter()
             .map(|(_, buffer)| {
                 let mut elements = vec![0.0; plan.graph.ty(*buffer).shape.elements(self.rows)];
-                cpu.fetch(id, *buffer, self.rows, &mut elements);
+                cpu.fetch(id, *buffer, self.rows, &mut elements).expect("the plan runs");
                 elements
             })
             .collect()
@@ -174,7 +175,7 @@ impl Differentiator {
                 self.executor.feed_f64(self.id, feed, values);
             }
         }
-        self.executor.run(self.id, 0..self.plan.backward.end, &self.live);
+        self.executor.run(self.id, 0..self.plan.backward.end, &self.live).expect("the plan runs");
         self.executor.fetch_f64(self.id, self.plan.losses[0].1, self.live.rows)[0]
     }
 

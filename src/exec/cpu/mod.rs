@@ -106,14 +106,16 @@ impl Executor for CpuExecutor {
         Ok(PlanId(self.plans.len() - 1))
     }
 
-    fn write(&mut self, buffer: BufferId, elements: &[f32]) {
+    fn write(&mut self, buffer: BufferId, elements: &[f32]) -> Result<(), DeviceError> {
         if let FeedMut::F32(target) = self.lasting.get_mut(&self.places[buffer.index()], 0) {
             target.copy_from_slice(elements);
         }
+        Ok(())
     }
 
-    fn read(&self, buffer: BufferId, elements: &mut [f32]) {
+    fn read(&self, buffer: BufferId, elements: &mut [f32]) -> Result<(), DeviceError> {
         elements.copy_from_slice(self.lasting.get(&self.places[buffer.index()], 0));
+        Ok(())
     }
 
     fn feed(
@@ -122,15 +124,16 @@ impl Executor for CpuExecutor {
         buffer: BufferId,
         rows: usize,
         fill: &mut dyn FnMut(FeedMut<'_>),
-    ) {
+    ) -> Result<(), DeviceError> {
         let loaded = &mut self.plans[plan.0];
         assert!(rows <= loaded.plan.capacity, "invariant: the trainer keeps to the capacity");
         let view = &loaded.views[buffer.index()];
         assert!(!view.lasting, "invariant: feeds are the plan's own");
         fill(loaded.arena.get_mut(view, rows));
+        Ok(())
     }
 
-    fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live) {
+    fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live) -> Result<(), DeviceError> {
         let loaded = &mut self.plans[plan.0];
         assert!(live.rows <= loaded.plan.capacity, "invariant: the trainer keeps to the capacity");
         let steps = &loaded.steps[steps];
@@ -152,13 +155,21 @@ impl Executor for CpuExecutor {
                 }
             }
         });
+        Ok(())
     }
 
-    fn fetch(&self, plan: PlanId, buffer: BufferId, rows: usize, elements: &mut [f32]) {
+    fn fetch(
+        &self,
+        plan: PlanId,
+        buffer: BufferId,
+        rows: usize,
+        elements: &mut [f32],
+    ) -> Result<(), DeviceError> {
         let loaded = &self.plans[plan.0];
         let view = &loaded.views[buffer.index()];
         let arena = if view.lasting { &self.lasting } else { &loaded.arena };
         elements.copy_from_slice(arena.get(view, rows));
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@
 //! ```
 
 mod builder;
+mod cuda;
 mod derivative;
 mod evaluate;
 mod text;

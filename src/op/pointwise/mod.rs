@@ -5,6 +5,7 @@
 //! are written; the program sees their old elements as operands after the inputs.
 
 mod kernel;
+mod launch;
 mod loops;
 
 pub(crate) use kernel::MAX_OUTPUTS;
@@ -14,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::expression::{Builder, Expr, Node, Program};
 use super::reduce::sum_to;
 use super::{
-    Access, BufferId, CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall,
+    Access, BufferId, CallTypes, Case, CpuKernel, Family, Gradient, Launches, Op, OpError,
+    ReferenceCall, Target,
 };
 use crate::random;
 use crate::tensor::{DType, Dim, Shape, TensorType};
@@ -232,6 +234,10 @@ impl Op for Pointwise {
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
         Box::new(kernel::PointwiseKernel::new(self, types))
+    }
+
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(launch::launches(self, types, capacity, target))
     }
 
     fn as_pointwise(&self) -> Option<&Pointwise> {
