@@ -98,6 +98,22 @@ pub enum DeviceError {
         /// Bytes asked for.
         needed: u64,
     },
+    /// A kernel's source does not compile.
+    #[error(
+        "kernel `{kernel}` does not compile with {compiler}: {message}\noptions: {options}\n{log}"
+    )]
+    Compile {
+        /// The kernel.
+        kernel: String,
+        /// The compiler and its version.
+        compiler: String,
+        /// What it was called with.
+        options: String,
+        /// The first error, with the lines of the source around it.
+        message: String,
+        /// All that the compiler wrote.
+        log: String,
+    },
 }
 
 /// The data is malformed or does not fit the model.

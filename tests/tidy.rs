@@ -64,7 +64,8 @@ const UNSAFE_FILES: Reasons = &[
     ("src/exec/cpu/memory.rs", "pieces of the arenas, disjoint by the verified plan"),
     ("src/exec/cpu/team.rs",   "lends a job on the caller's stack to the team's threads"),
     ("tests/allocations.rs",   "counts what the allocator is asked for"),
-    ("src/exec/cuda/mod.rs",   "asks whether the driver library is there"),
+    ("src/exec/cuda/library.rs", "opens NVIDIA's libraries"),
+    ("src/exec/cuda/nvrtc.rs", "calls the compiler, a C library"),
     ("benches/gemm.rs",        "calls the rival matrix product on pointers"),
 ];
 

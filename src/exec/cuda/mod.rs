@@ -1,6 +1,12 @@
 //! What is known of the machine's NVIDIA driver. The executor that runs plans on a card is not
 //! there yet, so the answer always says why the CPU is used.
 
+mod cache;
+mod compile;
+mod library;
+mod nvrtc;
+mod places;
+
 /// Why no CUDA device can be used now.
 pub(super) fn unavailable() -> &'static str {
     if driver_is_present() {
