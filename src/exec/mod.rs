@@ -1,7 +1,7 @@
 //! Executors: they walk a plan's steps and know ops only through their trait.
 
 pub mod cpu;
-mod cuda;
+pub mod cuda;
 mod device;
 pub mod reference;
 

@@ -3,9 +3,13 @@
 
 mod cache;
 mod compile;
+mod driver;
+mod executor;
 mod library;
 mod nvrtc;
 mod places;
+
+pub use executor::{CudaExecutor, Replay};
 
 /// Why no CUDA device can be used now.
 pub(super) fn unavailable() -> &'static str {

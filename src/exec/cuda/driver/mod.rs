@@ -1,0 +1,126 @@
+//! The driver's objects as owned values: each frees itself, and every failure names its call.
+//!
+//! A context is current per thread, so [`Context::enter`] begins whatever touches the device.
+//! Nothing is freed while the device may still use it: streams are waited for first.
+#![allow(unsafe_code)]
+
+mod code;
+mod memory;
+mod stream;
+
+use std::sync::Arc;
+
+use cudarc::driver::{DriverError, result, sys};
+
+pub(super) use code::{Function, Prepared};
+pub(super) use memory::{Memory, Pinned};
+pub(super) use stream::{Event, Graph, Stream};
+
+use crate::error::DeviceError;
+
+/// An address on the device.
+pub(super) type Address = sys::CUdeviceptr;
+
+/// One device with its primary context.
+#[derive(Debug)]
+pub(super) struct Context {
+    raw: sys::CUcontext,
+    device: sys::CUdevice,
+    name: String,
+    capability: (u32, u32),
+}
+
+// SAFETY: the driver's handles may be used from any thread that has entered the context.
+unsafe impl Send for Context {}
+// SAFETY: as above; the driver locks what it shares.
+unsafe impl Sync for Context {}
+
+impl Context {
+    /// The device of this index. The driver library must have been found.
+    pub(super) fn open(index: usize) -> Result<Arc<Context>, DeviceError> {
+        let name = format!("cuda:{index}");
+        let check = |call, result| explain(&name, call, result);
+        check("cuInit", result::init())?;
+        let count = explain(&name, "cuDeviceGetCount", result::device::get_count())? as usize;
+        if index >= count {
+            let found = match count {
+                0 => "the driver finds no device; see `nvidia-smi` and CUDA_VISIBLE_DEVICES".into(),
+                1 => "there is one device, `cuda:0`".to_string(),
+                n => format!("there are {n} devices, `cuda:0` to `cuda:{}`", n - 1),
+            };
+            return Err(DeviceError::Unusable { device: name, message: found });
+        }
+        let device = explain(&name, "cuDeviceGet", result::device::get(index as i32))?;
+        let attribute = |attribute| {
+            // SAFETY: the device was just got from the driver.
+            let got = unsafe { result::device::get_attribute(device, attribute) };
+            explain(&name, "cuDeviceGetAttribute", got)
+        };
+        use sys::CUdevice_attribute as Attribute;
+        let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+        let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+        let capability = (major as u32, minor as u32);
+        // SAFETY: as above; released once, in `drop`.
+        let retained = unsafe { result::primary_ctx::retain(device) };
+        let raw = explain(&name, "cuDevicePrimaryCtxRetain", retained)?;
+        Ok(Arc::new(Context { raw, device, name, capability }))
+    }
+
+    /// `cuda:0`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Compute capability.
+    pub(super) fn capability(&self) -> (u32, u32) {
+        self.capability
+    }
+
+    /// Makes it this thread's context.
+    pub(super) fn enter(&self) -> Result<(), DeviceError> {
+        // SAFETY: the context is retained until `drop`.
+        self.check("cuCtxSetCurrent", unsafe { result::ctx::set_current(self.raw) })
+    }
+
+    /// Bytes of memory that are free, and of all.
+    pub(super) fn memory(&self) -> Result<(usize, usize), DeviceError> {
+        self.check("cuMemGetInfo", result::mem_get_info())
+    }
+
+    fn check<T>(
+        &self,
+        call: &'static str,
+        result: Result<T, DriverError>,
+    ) -> Result<T, DeviceError> {
+        explain(&self.name, call, result)
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: retained once, and everything made in it holds an `Arc` of it.
+        let _ = unsafe { result::primary_ctx::release(self.device) };
+    }
+}
+
+/// A failed call as our error. From 700 on, and where the card itself is at fault, the context can
+/// do nothing more.
+fn explain<T>(
+    device: &str,
+    call: &'static str,
+    result: Result<T, DriverError>,
+) -> Result<T, DeviceError> {
+    result.map_err(|error| {
+        let text = |found: Result<&std::ffi::CStr, DriverError>| {
+            found.map_or("unknown".into(), |text| text.to_string_lossy().into_owned())
+        };
+        let code = error.0 as u32;
+        let message =
+            format!("{} ({code}): {}", text(error.error_name()), text(error.error_string()));
+        let device = device.to_string();
+        match code {
+            214 | 219..=221 | 700..=719 => DeviceError::Lost { device, call, message },
+            _ => DeviceError::Driver { device, call, message },
+        }
+    })
+}
