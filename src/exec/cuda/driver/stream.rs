@@ -133,6 +133,7 @@ impl Drop for Stream {
         let _ = self.context.enter();
         // SAFETY: made once, destroyed once; errors have no place to go from here.
         let _ = unsafe { result::stream::synchronize(self.raw) };
+        // SAFETY: as above.
         let _ = unsafe { result::stream::destroy(self.raw) };
     }
 }
