@@ -65,6 +65,8 @@ const UNSAFE_FILES: Reasons = &[
     ("src/exec/cpu/team.rs",   "lends a job on the caller's stack to the team's threads"),
     ("tests/allocations.rs",   "counts what the allocator is asked for"),
     ("src/exec/cuda/mod.rs",   "asks whether the driver library is there"),
+    ("tests/emulator/src/library.rs", "loads the stand-in libraries and calls their controls"),
+    ("tests/emulator/tests/suite/card.rs", "drives the emulated card through the bindings"),
     ("benches/gemm.rs",        "calls the rival matrix product on pointers"),
 ];
 
