@@ -131,29 +131,17 @@ impl SmallModel {
     pub fn run_cpu(&self, threads: usize, inputs: &[Vec<f64>]) -> Vec<Vec<f32>> {
         let threads = NonZeroUsize::new(threads).expect("not zero");
         let make = |lasting: &Lasting| CpuExecutor::new(lasting, threads).expect("threads start");
-        self.load(make, inputs).run()
+        self.load(make).run(inputs)
     }
 
-    /// The model's forward pass on an executor, fed.
-    pub fn load<E: Executor>(
-        &self,
-        make: impl FnOnce(&Lasting) -> E,
-        inputs: &[Vec<f64>],
-    ) -> Loaded<E> {
+    /// The model's forward pass on an executor.
+    pub fn load<E: Executor>(&self, make: impl FnOnce(&Lasting) -> E) -> Loaded<E> {
         let (plan, lasting) = self.build(None);
         let mut executor = make(&lasting);
         let id = executor.load(plan.clone()).expect("the plan loads");
-        for (n, values) in inputs.iter().enumerate() {
-            let Some(feed) = plan.feed(&self.graph.buffer(self.feeds[n]).name) else {
-                continue;
-            };
-            let fill = &mut |target: FeedMut<'_>| match target {
-                FeedMut::F32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as f32),
-                FeedMut::U32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as u32),
-            };
-            executor.feed(id, feed, self.rows, fill).expect("memory");
-        }
-        Loaded { executor, plan, id, rows: self.rows }
+        let feed = |id: &BufferId| plan.feed(&self.graph.buffer(*id).name);
+        let feeds = self.feeds.iter().map(feed).collect();
+        Loaded { executor, plan, id, feeds, rows: self.rows }
     }
 }
 
@@ -162,12 +150,21 @@ pub struct Loaded<E> {
     executor: E,
     plan: Arc<Plan>,
     id: PlanId,
+    feeds: Vec<Option<BufferId>>,
     rows: usize,
 }
 
 impl<E: Executor> Loaded<E> {
-    /// Runs the forward pass and returns the outputs.
-    pub fn run(&mut self) -> Vec<Vec<f32>> {
+    /// Feeds the inputs, runs the forward pass and returns the outputs.
+    pub fn run(&mut self, inputs: &[Vec<f64>]) -> Vec<Vec<f32>> {
+        for (feed, values) in self.feeds.iter().zip(inputs) {
+            let Some(feed) = *feed else { continue };
+            let fill = &mut |target: FeedMut<'_>| match target {
+                FeedMut::F32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as f32),
+                FeedMut::U32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as u32),
+            };
+            self.executor.feed(self.id, feed, self.rows, fill).expect("memory");
+        }
         let forward = self.plan.forward.clone();
         self.executor.run(self.id, forward, &live(self.rows)).expect("the plan runs");
         let fetch = |(_, buffer): &(String, BufferId)| {
