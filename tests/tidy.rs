@@ -65,6 +65,7 @@ const UNSAFE_FILES: Reasons = &[
     ("src/exec/cpu/team.rs",   "lends a job on the caller's stack to the team's threads"),
     ("tests/allocations.rs",   "counts what the allocator is asked for"),
     ("src/exec/cuda/library.rs", "opens NVIDIA's libraries"),
+    ("src/exec/cuda/cards.rs", "asks the driver for a card's figures"),
     ("src/exec/cuda/nvrtc.rs", "calls the compiler, a C library"),
     ("benches/gemm.rs",        "calls the rival matrix product on pointers"),
 ];

@@ -27,7 +27,7 @@ impl Device {
     /// # Errors
     /// None now; a machine may be found unusable in time.
     pub fn auto() -> Result<Device, DeviceError> {
-        Ok(Device { threads: default_threads(), reason: cuda::unavailable().to_string() })
+        Ok(Device { threads: default_threads(), reason: cuda::unavailable(0) })
     }
 
     /// The NVIDIA GPU of this index.
@@ -37,7 +37,7 @@ impl Device {
     pub fn cuda(index: usize) -> Result<Device, DeviceError> {
         Err(DeviceError::Unusable {
             device: format!("cuda:{index}"),
-            message: cuda::unavailable().to_string(),
+            message: cuda::unavailable(index),
         })
     }
 
