@@ -5,6 +5,7 @@ pub mod cuda;
 mod device;
 pub mod reference;
 
+pub use cuda::doctor;
 pub use device::Device;
 
 use std::ops::Range;

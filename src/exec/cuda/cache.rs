@@ -68,8 +68,13 @@ impl Ingredients<'_> {
 pub(super) enum NoCache {
     /// The user said so, or there is no home.
     Off,
-    /// The folder can't be used; the text says why and what to do.
-    Refused(String),
+    /// The folder can't be used.
+    Refused {
+        /// Why.
+        what: String,
+        /// What to do.
+        fix: String,
+    },
 }
 
 /// Where the cache lies by the environment; none where it is off or there is no home.
@@ -97,25 +102,30 @@ impl Cache {
     /// The cache where the environment puts it.
     pub(super) fn from_environment() -> Result<Cache, NoCache> {
         let folder = place(&|name| std::env::var_os(name)).ok_or(NoCache::Off)?;
-        Cache::open(&folder, LIMIT).map_err(NoCache::Refused)
+        Cache::open(&folder, LIMIT)
     }
 
     /// The cache in a folder, which is made with mode 0700 where it is missing.
-    pub(super) fn open(folder: &Path, limit: u64) -> Result<Cache, String> {
-        let refused =
-            |why: &str| format!("{} is not used as cache of kernels: {why}", folder.display());
+    pub(super) fn open(folder: &Path, limit: u64) -> Result<Cache, NoCache> {
+        let refused = |why: &str, fix: &str| {
+            let what = format!("{} holds no cache of kernels: {why}", folder.display());
+            Err(NoCache::Refused { what, fix: fix.into() })
+        };
+        let elsewhere = format!("set {VARIABLE} to a folder of yours or to `off`");
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        let about = fs::metadata(folder).map_err(|error| {
-            let error = made.err().unwrap_or(error);
-            refused(&format!("{error}; set {VARIABLE} to a folder of yours or to `off`"))
-        })?;
+        let about = match (fs::metadata(folder), made) {
+            (Ok(about), _) => about,
+            (Err(_), Err(error)) | (Err(error), Ok(())) => {
+                return refused(&error.to_string(), &elsewhere);
+            }
+        };
         let user = fs::metadata("/proc/self").map(|own| own.uid());
         if !about.is_dir() {
-            Err(refused(&format!("it is no folder; set {VARIABLE} to a folder or to `off`")))
+            refused("it is no folder", &elsewhere)
         } else if user.ok() != Some(about.uid()) {
-            Err(refused(&format!("it belongs to user {}; set {VARIABLE}", about.uid())))
+            refused(&format!("it belongs to user {}", about.uid()), &elsewhere)
         } else if about.mode() & 0o022 != 0 {
-            Err(refused("others may write to it; run `chmod go-w` on it"))
+            refused("others may write to it", "run `chmod go-w` on it")
         } else {
             Ok(Cache { folder: folder.into(), limit })
         }

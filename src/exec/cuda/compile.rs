@@ -9,8 +9,9 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::cache::{Cache, Ingredients, NoCache};
-use super::nvrtc::{Failure, Form, Nvrtc, nvrtc};
+use super::nvrtc::{Failure, Form, Nvrtc};
 use crate::error::DeviceError;
+use crate::op::launch::Kernel;
 
 /// One kernel's source, whole: nothing is included from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,67 +24,72 @@ pub(super) struct KernelSource {
     pub(super) defines: Vec<(String, String)>,
 }
 
+impl From<&Kernel> for KernelSource {
+    fn from(kernel: &Kernel) -> KernelSource {
+        KernelSource {
+            name: kernel.name().into(),
+            text: kernel.source(),
+            defines: kernel.constants().to_vec(),
+        }
+    }
+}
+
 /// What code is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct Architecture {
     /// As NVRTC names it: `sm_90a`, or `compute_90` where the driver has to finish the work.
-    pub(super) architecture: String,
+    pub(super) name: String,
     /// Machine code or PTX.
     pub(super) form: Form,
 }
 
-impl Target {
-    /// The target for a card of this compute capability and an NVRTC that knows `known`, ascending.
-    /// From 9.0 on it names the card alone (`a`), which opens all of its instructions.
-    pub(super) fn new(capability: (u32, u32), known: &[u32]) -> Result<Target, String> {
+impl Architecture {
+    /// For a card of this compute capability and an NVRTC that knows `known`, ascending; none where
+    /// all of them are newer. From 9.0 on it is the card's alone (`a`), which opens all of its
+    /// instructions.
+    pub(super) fn new(capability: (u32, u32), known: &[u32]) -> Option<Architecture> {
         let (major, minor) = capability;
         let card = major * 10 + minor;
         if known.contains(&card) {
             let suffix = if major >= 9 { "a" } else { "" };
-            return Ok(Target { architecture: format!("sm_{card}{suffix}"), form: Form::Cubin });
+            return Some(Architecture { name: format!("sm_{card}{suffix}"), form: Form::Cubin });
         }
-        match known.iter().rev().find(|&&other| other < card) {
-            Some(below) => Ok(Target { architecture: format!("compute_{below}"), form: Form::Ptx }),
-            None => {
-                let oldest = known.first().copied().unwrap_or(0);
-                Err(format!(
-                    "it has compute capability {major}.{minor} and this NVRTC begins at {}.{}; \
-                     install an older one: `pip install nvidia-cuda-nvrtc-cu12`",
-                    oldest / 10,
-                    oldest % 10
-                ))
-            }
-        }
+        let below = known.iter().rev().find(|&&other| other < card)?;
+        Some(Architecture { name: format!("compute_{below}"), form: Form::Ptx })
     }
 }
 
 /// Compiles kernels for one kind of card, through the cache where there is one.
 pub(super) struct Compiler {
     nvrtc: &'static Nvrtc,
-    target: Target,
+    architecture: Architecture,
     cache: Option<Cache>,
     line_numbers: bool,
 }
 
 impl Compiler {
-    /// A compiler for a card of this compute capability. A cache that can't be used is told of on
-    /// stderr, once. With `line_numbers` profilers find the source's lines.
-    ///
-    /// # Errors
-    /// NVRTC is missing, or begins at newer cards.
-    pub(super) fn new(capability: (u32, u32), line_numbers: bool) -> Result<Compiler, DeviceError> {
-        let unusable = |message| DeviceError::Unusable { device: "cuda".into(), message };
-        let nvrtc = nvrtc().map_err(|text| unusable(text.into()))?;
-        let target = Target::new(capability, &nvrtc.architectures).map_err(unusable)?;
+    /// A compiler for an architecture, without a cache. With `line_numbers` profilers find the
+    /// source's lines.
+    pub(super) fn new(
+        nvrtc: &'static Nvrtc,
+        architecture: Architecture,
+        line_numbers: bool,
+    ) -> Compiler {
+        Compiler { nvrtc, architecture, cache: None, line_numbers }
+    }
+
+    /// The same with the cache that the environment names. One that can't be used is told of on
+    /// stderr, once.
+    pub(super) fn cached(self) -> Compiler {
         let cache = match Cache::from_environment() {
             Ok(cache) => Some(cache),
             Err(NoCache::Off) => None,
-            Err(NoCache::Refused(text)) => {
-                warn_once(&text);
+            Err(NoCache::Refused { what, fix }) => {
+                warn_once(&format!("{what}; {fix}"));
                 None
             }
         };
-        Ok(Compiler { nvrtc, target, cache, line_numbers })
+        Compiler { cache, ..self }
     }
 
     /// Code of all kernels, in their order, for `cuModuleLoadData`; compiled by as many threads as
@@ -121,11 +127,11 @@ impl Compiler {
     }
 
     fn compile(&self, source: &KernelSource) -> Result<Vec<u8>, DeviceError> {
-        let options = options(source, &self.target, self.line_numbers);
+        let options = options(source, &self.architecture, self.line_numbers);
         let key = Ingredients {
             text: &source.text,
             options: &options,
-            architecture: &self.target.architecture,
+            architecture: &self.architecture.name,
             nvrtc: self.nvrtc.version,
             version: env!("CARGO_PKG_VERSION"),
         }
@@ -133,25 +139,29 @@ impl Compiler {
         if let Some(code) = self.cache.as_ref().and_then(|cache| cache.lookup(key)) {
             return Ok(code);
         }
-        let compiled = self
+        let (code, _) = self
             .nvrtc
-            .compile(&source.name, &source.text, &options, self.target.form)
+            .compile(&source.name, &source.text, &options, self.architecture.form)
             .map_err(|failure| explain(source, &options, self.nvrtc.version, failure))?;
         if let Some(cache) = &self.cache
-            && let Err(error) = cache.store(key, &compiled.code)
+            && let Err(error) = cache.store(key, &code)
         {
             let folder = cache.folder().display();
             warn_once(&format!("kernels can't be stored in {folder}: {error}"));
         }
-        Ok(compiled.code)
+        Ok(code)
     }
 }
 
 /// Options for NVRTC. No multiplication is contracted with an addition unless the source says
 /// `fmaf`, so that all architectures give the same bits.
-pub(super) fn options(source: &KernelSource, target: &Target, line_numbers: bool) -> Vec<String> {
+pub(super) fn options(
+    source: &KernelSource,
+    architecture: &Architecture,
+    line_numbers: bool,
+) -> Vec<String> {
     let mut options = vec![
-        format!("--gpu-architecture={}", target.architecture),
+        format!("--gpu-architecture={}", architecture.name),
         "--std=c++17".into(),
         "--fmad=false".into(),
         "--device-as-default-execution-space".into(),

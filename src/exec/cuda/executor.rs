@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use super::compile::{Compiler, KernelSource};
 use super::driver::{Address, Context, Event, Function, Graph, Memory, Pinned, Prepared, Stream};
-use super::library;
 use crate::error::DeviceError;
 use crate::exec::{Executor, FeedMut, PlanId};
 use crate::op::launch::{Argument, Kernel, Launch, Launches, Target};
@@ -75,10 +74,10 @@ impl CudaExecutor {
     /// # Errors
     /// If driver, NVRTC or device can't be used, or memory is short.
     pub fn new(lasting: &Lasting, index: usize, replay: Replay) -> Result<Self, DeviceError> {
-        driver_is_usable()?;
-        let context = Context::open(index)?;
+        let (card, compiler) = super::card_and_compiler(index)?;
+        let compiler = compiler.cached();
+        let context = Context::open(&card)?;
         context.enter()?;
-        let compiler = Compiler::new(context.capability(), false)?;
         let stream = Stream::new(&context)?;
         let control = lasting
             .graph
@@ -118,7 +117,8 @@ impl CudaExecutor {
                 None => wanted.push((&launch.kernel, vec![launch.entry])),
             }
         }
-        let sources: Vec<_> = wanted.iter().map(|(kernel, _)| source(kernel)).collect();
+        let sources: Vec<_> =
+            wanted.iter().map(|(kernel, _)| KernelSource::from(*kernel)).collect();
         for ((kernel, entries), code) in wanted.iter().zip(self.compiler.compile_all(&sources)?) {
             let loaded = Function::load(&self.context, &code, entries)?;
             for (entry, function) in entries.iter().zip(loaded) {
@@ -190,25 +190,6 @@ struct PlanMemory {
     arena: Address,
     scratch: Address,
     tickets: Address,
-}
-
-/// Opens the driver's library, or says what is missing: the bindings would panic.
-fn driver_is_usable() -> Result<(), DeviceError> {
-    library::driver().map(|_| ()).map_err(|missing| DeviceError::Unusable {
-        device: "cuda".into(),
-        message: match missing.problems().next() {
-            Some(problem) => problem.into(),
-            None => format!("no NVIDIA driver ({}) was found", missing.name),
-        },
-    })
-}
-
-fn source(kernel: &Kernel) -> KernelSource {
-    KernelSource {
-        name: kernel.name().into(),
-        text: kernel.source(),
-        defines: kernel.constants().to_vec(),
-    }
 }
 
 impl Staging {

@@ -6,7 +6,8 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -29,6 +30,15 @@ pub(super) struct Missing {
     pub(super) name: &'static str,
     /// Each place, and what was wrong there if there was a file.
     pub(super) looked: Vec<(Place, Option<String>)>,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problems().next() {
+            Some(problem) => write!(f, "{} can't be used: {problem}", self.name),
+            None => write!(f, "{} was not found", self.name),
+        }
+    }
 }
 
 impl Missing {
@@ -151,11 +161,7 @@ fn builtins_beside(nvrtc: &Path) -> Vec<PathBuf> {
 
 /// Opens the first file of these names that exports `probe`: place by place, and in each place
 /// name by name.
-fn search(
-    names: &[&'static str],
-    probe: &std::ffi::CStr,
-    places: &[Place],
-) -> Result<Library, Missing> {
+fn search(names: &[&'static str], probe: &CStr, places: &[Place]) -> Result<Library, Missing> {
     let mut looked = Vec::new();
     for place in places {
         let mut problem = None;
@@ -194,7 +200,7 @@ fn describe(error: &libloading::Error) -> String {
 }
 
 impl Library {
-    fn new(handle: Handle, file: &Path, probe: &std::ffi::CStr) -> Result<Library, String> {
+    fn new(handle: Handle, file: &Path, probe: &CStr) -> Result<Library, String> {
         let mut library = Library { path: file.into(), handle: Box::leak(Box::new(handle)) };
         // SAFETY: the symbol's address is looked at and not called.
         let address = unsafe { library.symbol::<*const ()>(probe) }?;
@@ -208,7 +214,7 @@ impl Library {
     ///
     /// # Safety
     /// `T` is a function pointer of the symbol's type, or a pointer that is not followed.
-    pub(super) unsafe fn symbol<T: Copy>(&self, name: &std::ffi::CStr) -> Result<T, String> {
+    pub(super) unsafe fn symbol<T: Copy>(&self, name: &CStr) -> Result<T, String> {
         // SAFETY: the caller vouches for the type; the library is never closed.
         match unsafe { self.handle.get::<T>(name.to_bytes_with_nul()) } {
             Ok(symbol) => Ok(*symbol),
@@ -252,7 +258,7 @@ fn driver_release(nvml: &Library) -> Option<String> {
             return None;
         }
     }
-    let text = std::ffi::CStr::from_bytes_until_nul(&text).ok()?;
+    let text = CStr::from_bytes_until_nul(&text).ok()?;
     Some(text.to_string_lossy().into_owned())
 }
 

@@ -51,14 +51,6 @@ pub(super) enum Form {
     Ptx,
 }
 
-/// What a compilation made.
-pub(super) struct Compiled {
-    /// Cubin or PTX.
-    pub(super) code: Vec<u8>,
-    /// Warnings, and what `--ptxas-options=-v` prints.
-    pub(super) log: String,
-}
-
 /// Why a compilation failed.
 pub(super) struct Failure {
     /// NVRTC's name of the error.
@@ -70,13 +62,7 @@ pub(super) struct Failure {
 /// NVRTC, or why there is none; looked for once.
 pub(super) fn nvrtc() -> Result<&'static Nvrtc, &'static str> {
     static NVRTC: OnceLock<Result<Nvrtc, String>> = OnceLock::new();
-    let load = || {
-        let library = library::nvrtc().map_err(|missing| match missing.problems().next() {
-            Some(problem) => format!("NVRTC can't be loaded: {problem}"),
-            None => format!("NVRTC ({}) was not found", missing.name),
-        })?;
-        Nvrtc::load(library)
-    };
+    let load = || Nvrtc::load(library::nvrtc().map_err(ToString::to_string)?);
     NVRTC.get_or_init(load).as_ref().map_err(String::as_str)
 }
 
@@ -115,14 +101,15 @@ impl Nvrtc {
         }
     }
 
-    /// Compiles one source; `name` stands for its file in the log. Threads may call it at once.
+    /// Compiles one source into code and a log, which holds warnings and what
+    /// `--ptxas-options=-v` prints; `name` stands for the file there. Threads may call it at once.
     pub(super) fn compile(
         &self,
         name: &str,
         text: &str,
         options: &[String],
         form: Form,
-    ) -> Result<Compiled, Failure> {
+    ) -> Result<(Vec<u8>, String), Failure> {
         let text = c_string(text)?;
         let name = c_string(name)?;
         let options: Vec<CString> =
@@ -145,7 +132,7 @@ impl Nvrtc {
         }
         let code = program.bytes(if form == Form::Cubin { self.cubin } else { self.ptx });
         match code {
-            Ok(code) if !code.is_empty() => Ok(Compiled { code, log }),
+            Ok(code) if !code.is_empty() => Ok((code, log)),
             Ok(_) => Err(Failure { reason: "NVRTC returned no code".into(), log }),
             Err(code) => Err(Failure { reason: self.reason(code), log }),
         }

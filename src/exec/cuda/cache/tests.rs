@@ -141,21 +141,27 @@ fn eviction_takes_what_was_read_the_longest_ago_and_abandoned_temporaries() {
     assert_eq!(cache.size(), (3, 3 * entry));
 }
 
+/// Why a folder is refused and what to do, as one text.
+fn refusal(folder: &Path) -> String {
+    match Cache::open(folder, LIMIT) {
+        Err(NoCache::Refused { what, fix }) => format!("{what}; {fix}"),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_folder_that_others_may_write_to_or_that_is_no_folder_is_refused() {
     let base = folder();
     for bits in [0o777, 0o770, 0o702] {
         mode(base.path(), bits);
-        let text = Cache::open(base.path(), LIMIT).unwrap_err();
-        assert!(text.contains("chmod go-w"), "{text}");
+        assert!(refusal(base.path()).ends_with("others may write to it; run `chmod go-w` on it"));
     }
     mode(base.path(), 0o700);
     let file = base.path().join("file");
     fs::write(&file, "").unwrap();
-    assert!(Cache::open(&file, LIMIT).unwrap_err().contains("it is no folder"));
-    assert!(Cache::open(&file.join("inside"), LIMIT).unwrap_err().contains(VARIABLE));
-    let foreign = Cache::open(Path::new("/proc/1/task/1/fd/none"), LIMIT);
-    assert!(foreign.unwrap_err().contains(VARIABLE));
+    assert!(refusal(&file).contains("it is no folder; set IRONWARP_CACHE"));
+    assert!(refusal(&file.join("inside")).contains("set IRONWARP_CACHE"));
+    assert!(refusal(Path::new("/proc/none")).contains("set IRONWARP_CACHE"));
 }
 
 #[test]

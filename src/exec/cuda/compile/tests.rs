@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::super::nvrtc::nvrtc;
 use super::*;
 
 /// Set to 1 where a missing NVRTC is a failure.
@@ -34,30 +35,27 @@ fn real_nvrtc(test: &str) -> Option<&'static Nvrtc> {
 
 fn compiler(nvrtc: &'static Nvrtc, architecture: u32, cache: Option<Cache>) -> Compiler {
     let capability = (architecture / 10, architecture % 10);
-    let target = Target::new(capability, &nvrtc.architectures).unwrap();
-    Compiler { nvrtc, target, cache, line_numbers: false }
+    let architecture = Architecture::new(capability, &nvrtc.architectures).unwrap();
+    Compiler { cache, ..Compiler::new(nvrtc, architecture, false) }
 }
 
 #[test]
-fn the_target_is_the_card_or_the_newest_below_it() {
+fn the_architecture_is_the_card_or_the_newest_below_it() {
     let known = [75, 80, 86, 89, 90, 100, 120];
-    let target = |major, minor| Target::new((major, minor), &known);
-    let cubin = |name: &str| Ok(Target { architecture: name.into(), form: Form::Cubin });
-    let ptx = |name: &str| Ok(Target { architecture: name.into(), form: Form::Ptx });
-    assert_eq!(target(7, 5), cubin("sm_75"));
-    assert_eq!(target(8, 9), cubin("sm_89"));
-    assert_eq!(target(9, 0), cubin("sm_90a"));
-    assert_eq!(target(12, 0), cubin("sm_120a"));
-    assert_eq!(target(8, 8), ptx("compute_86"));
-    assert_eq!(target(13, 0), ptx("compute_120"));
-    let error = target(7, 0).unwrap_err();
-    assert!(error.contains("7.0") && error.contains("7.5") && error.contains("-cu12"), "{error}");
-    assert!(Target::new((9, 0), &[]).is_err());
+    let made_for =
+        |major, minor| Architecture::new((major, minor), &known).map(|made| (made.name, made.form));
+    assert_eq!(made_for(7, 5), Some(("sm_75".into(), Form::Cubin)));
+    assert_eq!(made_for(8, 9), Some(("sm_89".into(), Form::Cubin)));
+    assert_eq!(made_for(9, 0), Some(("sm_90a".into(), Form::Cubin)));
+    assert_eq!(made_for(12, 0), Some(("sm_120a".into(), Form::Cubin)));
+    assert_eq!(made_for(8, 8), Some(("compute_86".into(), Form::Ptx)));
+    assert_eq!(made_for(13, 0), Some(("compute_120".into(), Form::Ptx)));
+    assert_eq!(made_for(7, 0), None);
 }
 
 #[test]
 fn options_are_text() {
-    let target = Target { architecture: "sm_80".into(), form: Form::Cubin };
+    let architecture = Architecture { name: "sm_80".into(), form: Form::Cubin };
     let expected = [
         "--gpu-architecture=sm_80",
         "--std=c++17",
@@ -66,7 +64,7 @@ fn options_are_text() {
         "--generate-line-info",
         "-DFACTOR=2.0f",
     ];
-    assert_eq!(options(&source("scale", SCALE, "2.0f"), &target, true), expected);
+    assert_eq!(options(&source("scale", SCALE, "2.0f"), &architecture, true), expected);
 }
 
 #[test]
@@ -89,11 +87,11 @@ fn a_kernel_compiles_for_every_architecture_that_nvrtc_knows() {
         let start = Instant::now();
         let compiler = compiler(nvrtc, architecture, None);
         let code = compiler.compile(&source("scale", SCALE, "2.0f")).unwrap();
-        assert!(code.starts_with(b"\x7fELF"), "{}", compiler.target.architecture);
-        println!("{}: {} bytes, {:?}", compiler.target.architecture, code.len(), start.elapsed());
+        assert!(code.starts_with(b"\x7fELF"), "{}", compiler.architecture.name);
+        println!("{}: {} bytes, {:?}", compiler.architecture.name, code.len(), start.elapsed());
     }
     let newer = compiler(nvrtc, 999, None);
-    assert_eq!(newer.target.form, Form::Ptx);
+    assert_eq!(newer.architecture.form, Form::Ptx);
     let ptx = newer.compile(&source("scale", SCALE, "2.0f")).unwrap();
     assert_eq!(ptx.last(), Some(&0));
     assert!(String::from_utf8_lossy(&ptx).contains(".entry scale"));
@@ -120,12 +118,21 @@ fn an_error_carries_kernel_options_log_and_the_offending_line() {
 }
 
 #[test]
+fn the_log_tells_registers_and_spills() {
+    let Some(nvrtc) = real_nvrtc("the_log_tells_registers_and_spills") else { return };
+    let options = ["--gpu-architecture=sm_80", "-DFACTOR=2.0f", "--ptxas-options=-v"];
+    let compiled = nvrtc.compile("scale", SCALE, &options.map(String::from), Form::Cubin);
+    let log = compiled.map(|(_, log)| log).map_err(|failure| failure.log).unwrap();
+    assert!(log.contains("registers") && log.contains("0 bytes spill stores"), "{log}");
+}
+
+#[test]
 fn a_zero_byte_or_an_unknown_option_is_an_error_value() {
     let Some(nvrtc) = real_nvrtc("a_zero_byte_is_an_error_value") else { return };
     let zero = compiler(nvrtc, 80, None).compile(&source("scale", "\0", "2.0f")).unwrap_err();
     assert!(zero.to_string().contains("zero byte"), "{zero}");
     let mut strange = compiler(nvrtc, 80, None);
-    strange.target.architecture = "sm_1".into();
+    strange.architecture.name = "sm_1".into();
     let error = strange.compile(&source("scale", SCALE, "2.0f")).unwrap_err().to_string();
     assert!(error.contains("NVRTC_ERROR") && error.contains("sm_1"), "{error}");
 }

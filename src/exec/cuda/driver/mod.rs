@@ -16,6 +16,7 @@ pub(super) use code::{Function, Prepared};
 pub(super) use memory::{Memory, Pinned};
 pub(super) use stream::{Event, Graph, Stream};
 
+use super::Card;
 use crate::error::DeviceError;
 
 /// An address on the device.
@@ -36,34 +37,14 @@ unsafe impl Send for Context {}
 unsafe impl Sync for Context {}
 
 impl Context {
-    /// The device of this index. The driver library must have been found.
-    pub(super) fn open(index: usize) -> Result<Arc<Context>, DeviceError> {
-        let name = format!("cuda:{index}");
-        let check = |call, result| explain(&name, call, result);
-        check("cuInit", result::init())?;
-        let count = explain(&name, "cuDeviceGetCount", result::device::get_count())? as usize;
-        if index >= count {
-            let found = match count {
-                0 => "the driver finds no device; see `nvidia-smi` and CUDA_VISIBLE_DEVICES".into(),
-                1 => "there is one device, `cuda:0`".to_string(),
-                n => format!("there are {n} devices, `cuda:0` to `cuda:{}`", n - 1),
-            };
-            return Err(DeviceError::Unusable { device: name, message: found });
-        }
-        let device = explain(&name, "cuDeviceGet", result::device::get(index as i32))?;
-        let attribute = |attribute| {
-            // SAFETY: the device was just got from the driver.
-            let got = unsafe { result::device::get_attribute(device, attribute) };
-            explain(&name, "cuDeviceGetAttribute", got)
-        };
-        use sys::CUdevice_attribute as Attribute;
-        let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
-        let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
-        let capability = (major as u32, minor as u32);
-        // SAFETY: as above; released once, in `drop`.
+    /// Retains a card's primary context; the driver was started when the card was found.
+    pub(super) fn open(card: &Card) -> Result<Arc<Context>, DeviceError> {
+        let name = format!("cuda:{}", card.index);
+        let device = explain(&name, "cuDeviceGet", result::device::get(card.index as i32))?;
+        // SAFETY: the driver gave this device; the context is released once, in `drop`.
         let retained = unsafe { result::primary_ctx::retain(device) };
         let raw = explain(&name, "cuDevicePrimaryCtxRetain", retained)?;
-        Ok(Arc::new(Context { raw, device, name, capability }))
+        Ok(Arc::new(Context { raw, device, name, capability: card.capability }))
     }
 
     /// `cuda:0`.
@@ -80,11 +61,6 @@ impl Context {
     pub(super) fn enter(&self) -> Result<(), DeviceError> {
         // SAFETY: the context is retained until `drop`.
         self.check("cuCtxSetCurrent", unsafe { result::ctx::set_current(self.raw) })
-    }
-
-    /// Bytes of memory that are free, and of all.
-    pub(super) fn memory(&self) -> Result<(usize, usize), DeviceError> {
-        self.check("cuMemGetInfo", result::mem_get_info())
     }
 
     fn check<T>(
