@@ -151,28 +151,28 @@ EMULATOR_EXPORT CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned *f
 
 EMULATOR_EXPORT CUresult cuCtxGetCurrent(CUcontext *context) {
   ENTER_WITHOUT_CONTEXT("cuCtxGetCurrent");
-  *context = current_context;
+  *context = current_context();
   return CUDA_SUCCESS;
 }
 
 EMULATOR_EXPORT CUresult cuCtxSetCurrent(CUcontext context) {
   ENTER_WITHOUT_CONTEXT("cuCtxSetCurrent");
   if (context != nullptr && context != &state().context) return CUDA_ERROR_INVALID_CONTEXT;
-  current_context = context;
+  set_current_context(context);
   return CUDA_SUCCESS;
 }
 
 EMULATOR_EXPORT CUresult cuCtxPushCurrent_v2(CUcontext context) {
   ENTER_WITHOUT_CONTEXT("cuCtxPushCurrent_v2");
   if (context != &state().context) return CUDA_ERROR_INVALID_CONTEXT;
-  current_context = context;
+  set_current_context(context);
   return CUDA_SUCCESS;
 }
 
 EMULATOR_EXPORT CUresult cuCtxPopCurrent_v2(CUcontext *context) {
   ENTER("cuCtxPopCurrent_v2");
-  if (context != nullptr) *context = current_context;
-  current_context = nullptr;
+  if (context != nullptr) *context = current_context();
+  set_current_context(nullptr);
   return CUDA_SUCCESS;
 }
 

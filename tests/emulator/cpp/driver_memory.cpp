@@ -1,5 +1,6 @@
-// Device memory: each allocation stands between pages without access, with a known pattern in what
-// is left of its own pages, and holds the poison until it is written. Pinned host memory.
+// Device memory: a range of addresses of its own, where each allocation stands far from the next
+// between pages without access, with a known pattern in what is left of its own pages, and holds
+// the poison until it is written. Addresses are not used again while anything is allocated. Pinned host memory.
 #include <sys/mman.h>
 
 #include <cstring>
@@ -9,6 +10,29 @@
 namespace {
 
 constexpr size_t ALIGNMENT = 256;
+
+// Addresses cost nothing until a page of them is mapped.
+constexpr size_t RANGE = size_t(8) << 40, GAP = size_t(64) << 20;
+char *range = nullptr, *next_free = nullptr;
+
+// Maps fresh pages of the range, or gives null.
+char *take(size_t bytes) {
+  if (range == nullptr) {
+    void *all = mmap(nullptr, RANGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (all == MAP_FAILED) return nullptr;
+    range = static_cast<char *>(all);
+  }
+  if (state().device.empty()) next_free = range + GAP;
+  if (bytes > RANGE || next_free + bytes + GAP > range + RANGE) return nullptr;
+  void *taken = mmap(next_free, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  if (taken == MAP_FAILED) return nullptr;
+  next_free += bytes + GAP;
+  return static_cast<char *>(taken);
+}
+
+void give(char *pages, size_t bytes) {
+  mmap(pages, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
 
 size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
@@ -40,9 +64,9 @@ CUresult allocate(CUdeviceptr *at, size_t bytes) {
   if (bytes == 0) return CUDA_ERROR_INVALID_VALUE;
   if (static_cast<long long>(bytes) > s.settings.memory - s.live) return CUDA_ERROR_OUT_OF_MEMORY;
   size_t body = round_up(bytes, ALIGNMENT), data = round_up(body + ALIGNMENT, PAGE), mapped = data + 2 * PAGE;
-  void *mapping = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapping == MAP_FAILED) return CUDA_ERROR_OUT_OF_MEMORY;
-  char *start = static_cast<char *>(mapping), *data_end = start + PAGE + data, *base = data_end - body;
+  char *start = take(mapped);
+  if (start == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  char *data_end = start + PAGE + data, *base = data_end - body;
   mprotect(start, PAGE, PROT_NONE);
   mprotect(data_end, PAGE, PROT_NONE);
   memset(base - ALIGNMENT, CANARY, ALIGNMENT);
@@ -61,7 +85,7 @@ CUresult release(CUdeviceptr at) {
   if (found == s.device.end()) return CUDA_ERROR_INVALID_VALUE;
   check(at, found->second);
   s.live -= static_cast<long long>(found->second.bytes);
-  munmap(found->second.mapping, found->second.mapped);
+  give(found->second.mapping, found->second.mapped);
   s.device.erase(found);
   return CUDA_SUCCESS;
 }

@@ -8,7 +8,15 @@ State &state() {
   return *state;
 }
 
-thread_local Context *current_context = nullptr;
+static thread_local Context *current = nullptr;
+static thread_local unsigned long long current_generation = 0;
+
+Context *current_context() { return current_generation == state().generation ? current : nullptr; }
+
+void set_current_context(Context *context) {
+  current = context;
+  current_generation = state().generation;
+}
 
 bool is_sticky(CUresult code) {
   return code == CUDA_ERROR_ECC_UNCORRECTABLE || code == CUDA_ERROR_ILLEGAL_ADDRESS ||
@@ -30,7 +38,7 @@ CUresult enter(const char *name, bool context) {
     return code;
   }
   if (!s.initialised) return CUDA_ERROR_NOT_INITIALIZED;
-  if (context && (current_context == nullptr || s.retained == 0)) return CUDA_ERROR_INVALID_CONTEXT;
+  if (context && (current_context() == nullptr || s.retained == 0)) return CUDA_ERROR_INVALID_CONTEXT;
   return CUDA_SUCCESS;
 }
 
@@ -59,6 +67,7 @@ void reset() {
   s.settings = Settings();
   s.initialised = false;
   s.retained = 0;
+  s.generation++;
   s.sticky = CUDA_SUCCESS;
   s.calls.clear();
   s.problems.clear();

@@ -122,6 +122,7 @@ struct State {
   Settings settings;
   bool initialised = false;
   int retained = 0;
+  unsigned long long generation = 0;   // counts resets
   CUresult sticky = CUDA_SUCCESS;
   Context context;
   Pool pool;
@@ -141,7 +142,9 @@ struct State {
 };
 
 State &state();
-extern thread_local Context *current_context;
+// The context that this thread has made current; a reset forgets it on every thread.
+Context *current_context();
+void set_current_context(Context *context);
 
 // --- state.cpp ---
 bool is_sticky(CUresult code);

@@ -98,4 +98,20 @@ impl Card {
         // SAFETY: wrong arguments and accesses are what the emulator is to find.
         unsafe { builder.launch(shape) }.map(|_| ())
     }
+
+    /// Launches with plain numbers in place of pointers.
+    #[allow(unsafe_code)]
+    pub(crate) fn launch_numbers(
+        &self,
+        kernel: &CudaFunction,
+        shape: LaunchConfig,
+        arguments: &[u64],
+    ) -> Result<(), DriverError> {
+        let mut builder = self.stream.launch_builder(kernel);
+        for argument in arguments {
+            builder.arg(argument);
+        }
+        // SAFETY: as above.
+        unsafe { builder.launch(shape) }.map(|_| ())
+    }
 }
