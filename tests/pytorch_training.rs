@@ -145,7 +145,7 @@ impl Judge {
         for step in 1..=STEPS {
             let base = optimizer.learning_rate();
             let learning_rate = schedule.learning_rate(base, step as u64 - 1, STEPS as u64);
-            let at = OptimizerStep { step: step as u64, learning_rate, decays: true };
+            let at = OptimizerStep { step: step as u64, learning_rate, decay_factor: 1.0 };
             let mut scalars = vec![];
             optimizer.scalars(&at, &mut memory, &mut scalars);
             for (buffer, scalar) in self.lasting.groups[0].scalars.iter().zip(scalars) {
@@ -219,9 +219,7 @@ fn train(case: &Case) -> Shown {
     let (model, rate) = (model(case), case.number("lr"));
     let builder = match case.text("optimizer") {
         "Adam" => Trainer::new(&model, Adam::new(rate)),
-        "AdamW" => {
-            Trainer::new(&model, AdamW::new(rate).weight_decay(case.number("weight_decay")))
-        }
+        "AdamW" => Trainer::new(&model, AdamW::new(rate).weight_decay(case.number("weight_decay"))),
         _ => Trainer::new(&model, Sgd::new(rate).momentum(0.9).nesterov(true)),
     };
     let builder = match clip(case) {

@@ -25,10 +25,6 @@ pub struct Parameter {
     pub buffer: BufferId,
     /// How it begins.
     pub init: Init,
-    /// Whether it is trained.
-    pub trainable: bool,
-    /// Whether weight decay applies: to matrices, not to biases and the scales of norms.
-    pub decays: bool,
 }
 
 /// One line of a model's summary.
@@ -189,8 +185,7 @@ impl Value {
         }
         let ty = TensorType::f32(Shape::fixed(shape));
         let buffer = trace.graph.add(&name, ty, Role::Parameter);
-        let decays = shape.len() > 1;
-        trace.parameters.push(Parameter { name, buffer, init, trainable: true, decays });
+        trace.parameters.push(Parameter { name, buffer, init });
         self.at(buffer)
     }
 

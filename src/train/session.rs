@@ -7,7 +7,7 @@ use crate::error::{DataError, Result, TrainError};
 use crate::exec::{Device, Executor, FeedMut, PlanId};
 use crate::model::Network;
 use crate::op::{BufferId, Live, Mode};
-use crate::plan::{Clip, GroupRequest, Lasting, Plan, Request, RowLoss, UpdateRule};
+use crate::plan::{Clip, GroupRequest, Lasting, Plan, Request, RowLoss};
 use crate::tensor::{DType, HostTensor};
 
 /// Where a feed's rows come from.
@@ -62,35 +62,28 @@ impl Controls {
 }
 
 impl Session {
-    /// Lays out and allocates lasting memory. `rule` updates trainable parameters; without one all
-    /// are frozen.
-    pub(super) fn new(network: Network, rule: Option<UpdateRule>, device: &Device) -> Result<Self> {
-        let group = |name: &str, keep: &dyn Fn(&crate::layer::value::Parameter) -> bool, rule| {
-            let parameters = network.parameters().iter().filter(|p| keep(p));
-            GroupRequest {
-                name: name.to_string(),
-                parameters: parameters.map(|p| (p.name.clone(), network.shape(p))).collect(),
-                rule,
-            }
-        };
-        let trains = rule.is_some();
-        let groups: Vec<_> = [
-            group("decayed", &|p| trains && p.trainable && p.decays, rule.clone()),
-            group("plain", &|p| trains && p.trainable && !p.decays, rule),
-            group("frozen", &|p| !trains || !p.trainable, None),
-        ]
-        .into_iter()
-        .filter(|g| !g.parameters.is_empty())
-        .collect();
+    /// Lays out and allocates lasting memory.
+    pub(super) fn new(network: Network, groups: &[GroupRequest], device: &Device) -> Result<Self> {
         let mut scalars: Vec<String> =
             network.loss_names().iter().map(|name| format!("normalizer/{name}")).collect();
         scalars.extend(["penalty_share".to_string(), "first".to_string()]);
-        let lasting = Lasting::new(&groups, &scalars);
+        let lasting = Lasting::new(groups, &scalars);
         let executor = device.executor(&lasting)?;
         let controls = Controls::new(&network, &lasting);
         let mut session = Session { network, lasting, executor, controls };
         session.begin_states();
         Ok(session)
+    }
+
+    /// Lays out and allocates a network that only predicts: one group without updates.
+    pub(super) fn frozen(network: Network, device: &Device) -> Result<Self> {
+        let parameters = network.parameters().iter();
+        let group = GroupRequest {
+            name: "parameters".into(),
+            parameters: parameters.map(|p| (p.name.clone(), network.shape(p))).collect(),
+            rule: None,
+        };
+        Session::new(network, &[group], device)
     }
 
     /// Gives every state its initial value.

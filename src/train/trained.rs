@@ -63,7 +63,7 @@ impl Trained {
                     message: format!("its preprocessing can't be read: {error}"),
                 }
             })?;
-        let mut session = Session::new(network, None, &device)?;
+        let mut session = Session::frozen(network, &device)?;
         let parameters = session.lasting.parameters();
         let places: Vec<_> = parameters.map(|p| (p.name.clone(), p.parameter)).collect();
         session
@@ -78,7 +78,7 @@ impl Trained {
 
     pub(super) fn from_trainer(trainer: &Trainer) -> Result<Trained> {
         let network = trainer.session.network.clone();
-        let mut session = Session::new(network, None, &trainer.device)?;
+        let mut session = Session::frozen(network, &trainer.device)?;
         for (name, tensor) in trainer.session.parameters() {
             if let (Some(id), Some(x)) = (session.lasting.graph.find(&name), tensor.as_f32()) {
                 session.executor.write(id, x);
