@@ -24,6 +24,11 @@ fn wrong_shapes_name_the_layer() {
          differ"
     );
     assert_eq!(
+        refused(Model::input(1 << 40).dense(1 << 40)),
+        "layer `dense_1`: no memory holds its parameter `dense_1.weight` [1099511627776, \
+         1099511627776]"
+    );
+    assert_eq!(
         refused(Model::input(4).dense(0)),
         "layer `dense_1`: a dense layer needs at least one output, got 0"
     );
@@ -92,17 +97,44 @@ fn data_that_does_not_fit_is_refused() {
     );
     assert_eq!(
         fit_error(&two_classes(4, 5), quiet(1, 2)),
-        "column `x` has 5 elements per row, the model's `input` f32[B, 3] wants 3"
+        "column `x` has 5 elements per row, the model's `input` f32[B, 3] wants 3; a model of \
+         such rows has 5 inputs"
     );
     assert_eq!(
         fit_error(&regression(4, 3), quiet(1, 2)),
-        "column `y` has 1 elements per row, the model's `target/loss` f32[B, 2] wants 2"
+        "column `y` has 1 elements per row, the model's `target/loss` f32[B, 2] wants 2; give its \
+         last layer as many outputs, flattening before it what has more dimensions"
     );
     let unlabelled = Dataset::new(vec![x(4)], vec![]).expect("data");
     assert_eq!(
         fit_error(&unlabelled, quiet(1, 2)),
         "the model wants a column for `target/loss`, the data has none"
     );
+    let indices = Column::indices("words", &[2], vec![0, 9, 10, 1]);
+    let words = Dataset::new(vec![indices], vec![Column::indices("y", &[], vec![0, 1])]);
+    let words_data = words.expect("data");
+    let mut embedding =
+        trainer(&Model::indices(2).embedding(10, 4).flatten().dense(2), Descent(0.1));
+    assert_eq!(
+        embedding.fit(&words_data, quiet(1, 2)).expect_err("refused").to_string(),
+        "column `words`, row 1: 10 is out of range, `embedding_1` has 10 rows, from 0; give it more or \
+         number anew"
+    );
+    let two = Model::functional(|m| {
+        let x = m.indices("words", 2).layer(Embedding::new(11, 4)).flatten();
+        m.output("a", &x.layer(Dense::new(2)));
+        m.output("b", &x.layer(Dense::new(2)));
+    });
+    let words = Column::indices("words", &[2], vec![0, 9, 10, 1]);
+    let labels = |name: &str, last| Column::indices(name, &[], vec![0, last]);
+    let data = Dataset::new(vec![words], vec![labels("a", 1), labels("b", 2)]).expect("data");
+    let builder = Trainer::new(&two, Descent(0.1)).loss(CrossEntropy::default());
+    let mut trainer = builder.loss(CrossEntropy::default()).build().expect("a trainer");
+    assert_eq!(
+        trainer.fit(&data, quiet(1, 2)).expect_err("refused").to_string(),
+        "column `b`, row 1: 2 is out of range, `b` has 2 classes, from 0; give it more or number anew"
+    );
+    assert!(embedding.fit(&words_data.rows(..1), quiet(1, 1)).is_ok());
     let mut holed = numbers(12, 1);
     holed[7] = f32::NAN;
     let error = Dataset::new(vec![Column::numbers("x", &[3], holed)], vec![]).expect_err("refused");

@@ -186,7 +186,8 @@ fn a_dry_run_sees_everything_and_leaves_nothing() {
     let unfit = trainer.fit(&data, quiet(5, 8).validate(&two_classes(8, 4)).dry_run());
     assert_eq!(
         unfit.expect_err("refused").to_string(),
-        "column `x` has 4 elements per row, the model's `input` f32[B, 3] wants 3"
+        "column `x` has 4 elements per row, the model's `input` f32[B, 3] wants 3; a model of \
+         such rows has 4 inputs"
     );
 }
 

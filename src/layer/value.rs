@@ -59,6 +59,9 @@ pub struct Trace {
     next_stream: u32,
 }
 
+/// Elements of the largest parameter: a petabyte.
+const MAX_ELEMENTS: usize = 1 << 48;
+
 /// A trace that values share.
 pub type SharedTrace = Arc<Mutex<Trace>>;
 
@@ -184,6 +187,11 @@ impl Value {
             trace.fail(ModelError::Name(message));
         }
         let ty = TensorType::f32(Shape::fixed(shape));
+        if ty.shape.checked_elements(0).is_none_or(|n| n > MAX_ELEMENTS) {
+            let message = format!("no memory holds its parameter `{name}` {}", ty.shape);
+            let layer = trace.layer();
+            trace.fail(ModelError::Layer { layer, message });
+        }
         let buffer = trace.graph.add(&name, ty, Role::Parameter);
         trace.parameters.push(Parameter { name, buffer, init });
         self.at(buffer)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::session::not_empty;
+use super::check::not_empty;
 use super::trainer::Trainer;
 use crate::data::{ColumnId, Dataset, Task};
 use crate::error::Result;

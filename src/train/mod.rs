@@ -1,6 +1,7 @@
 //! Training: a trainer owns the executor and walks epochs.
 
 mod callback;
+mod check;
 mod checkpoint;
 mod evaluation;
 mod fit;

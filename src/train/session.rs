@@ -8,11 +8,11 @@ use crate::exec::{Device, Executor, FeedMut, PlanId};
 use crate::model::Network;
 use crate::op::{BufferId, Live, Mode};
 use crate::plan::{Clip, GroupRequest, Lasting, Plan, Request, RowLoss};
-use crate::tensor::{DType, HostTensor};
+use crate::tensor::HostTensor;
 
 /// Where a feed's rows come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     Column(ColumnId),
     Weights,
 }
@@ -177,7 +177,7 @@ impl Session {
     }
 
     /// The column of a feed: by position where there is one of the kind, else by name.
-    fn source(&self, feed: &str, data: &Dataset) -> Result<Source, DataError> {
+    pub(super) fn source(&self, feed: &str, data: &Dataset) -> Result<Source, DataError> {
         if feed.starts_with("weights/") {
             return Ok(Source::Weights);
         }
@@ -203,50 +203,6 @@ impl Session {
                 if names.is_empty() { "none".into() } else { names.join(", ") }
             ))
         })
-    }
-
-    /// Checks that a dataset fits a plan, so that no batch can fail.
-    pub(super) fn check(&self, plan: &LoadedPlan, data: &Dataset) -> Result<(), DataError> {
-        not_empty(data)?;
-        for (name, buffer) in &plan.plan.feeds {
-            let Source::Column(id) = self.source(name, data)? else { continue };
-            let column = match id {
-                ColumnId::Input(i) => &data.inputs()[i],
-                ColumnId::Target(i) => &data.targets()[i],
-            };
-            let ty = plan.plan.graph.ty(*buffer);
-            let wanted = ty.shape.elements(1);
-            if column.row_elements() != wanted {
-                return Err(DataError::Invalid(format!(
-                    "column `{}` has {} elements per row, the model's `{name}` {ty} wants {wanted}",
-                    column.name,
-                    column.row_elements()
-                )));
-            }
-            if ty.dtype == DType::U32 && column.dtype() != DType::U32 {
-                return Err(DataError::Invalid(format!(
-                    "column `{}` holds numbers, the model's `{name}` wants class labels or indices",
-                    column.name
-                )));
-            }
-        }
-        self.check_labels(data)
-    }
-
-    fn check_labels(&self, data: &Dataset) -> Result<(), DataError> {
-        let outputs = match self.network.outputs() {
-            [(_, id)] => self.network.ty(*id).shape.last(),
-            _ => return Ok(()),
-        };
-        match outputs {
-            Some(outputs) if data.classes() > outputs && outputs > 1 => {
-                Err(DataError::Invalid(format!(
-                    "the data has {} classes, the model has {outputs} outputs; widen its last layer",
-                    data.classes()
-                )))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// A result of a plan.
@@ -308,14 +264,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-}
-
-/// Refuses data without rows.
-pub(super) fn not_empty(data: &Dataset) -> Result<(), DataError> {
-    match data.is_empty() {
-        true => Err(DataError::Invalid("the data has no rows".into())),
-        false => Ok(()),
     }
 }
 

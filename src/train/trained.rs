@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ndarray::Array2;
 use serde_json::Value as Json;
 
-use super::session::{LoadedPlan, PlanRequest, Session, not_empty};
+use super::check::not_empty;
+use super::session::{LoadedPlan, PlanRequest, Session};
 use super::trainer::Trainer;
 use crate::data::{Dataset, Preprocessing, Table};
 use crate::error::{DataError, FileError, Result};
