@@ -75,7 +75,12 @@ pub(super) fn nvrtc() -> Result<&'static Library, &'static Missing> {
 
 /// NVML's name of the driver's release, such as "580.65.06", and where NVML lies.
 pub(super) fn nvml() -> Result<(PathBuf, Option<String>), Missing> {
-    let library = search("NVML", &["libnvidia-ml.so.1"], c"nvmlInit_v2", &environment())?;
+    let library = search(
+        "NVIDIA's management library",
+        &["libnvidia-ml.so.1"],
+        c"nvmlInit_v2",
+        &environment(),
+    )?;
     let release = driver_release(&library);
     Ok((library.path, release))
 }

@@ -9,7 +9,7 @@ fn bare() -> Diagnosis {
         driver: LibraryReport::missing(&missing("the NVIDIA driver", "libcuda.so.1"), DRIVER_FIX),
         nvrtc: LibraryReport::missing(&missing("NVRTC", "libnvrtc.so.13"), &nvrtc_fix(None)),
         nvml: LibraryReport::missing(
-            &missing("NVML", "libnvidia-ml.so.1"),
+            &missing("NVIDIA's management library", "libnvidia-ml.so.1"),
             "it comes with the driver",
         ),
         cards: vec![],
