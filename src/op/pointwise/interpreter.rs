@@ -1,24 +1,30 @@
-//! Runs a program over elements of an output: a list of instructions over cache-sized chunks.
+//! Runs a program over elements of an output: a list of instructions over chunks in the first-level
+//! cache.
 //!
-//! Each instruction is one loop over a chunk of `CHUNK` elements, which the compiler vectorises for
-//! the instruction set found at run time. Values that are the same for all elements (constants,
-//! single-element operands and what is made of them alone) are computed once per task. Operands of
-//! the output's shape are read in place; other operands are spread into a register first.
+//! Each instruction is one loop over a chunk, which the compiler vectorises for the instruction set
+//! found at run time. Chunks are short, so that the processor works on several instructions at a
+//! time, and streams from memory flow evenly. Values that are the same for all elements (constants,
+//! single-element operands and what is made of them alone) are computed once per task. Operands are
+//! read in place where a chunk's elements lie together, old contents of outputs too, since results
+//! are stored last; others are spread into a register first.
 
+use super::code::{Code, Parts, Place, Target, Work, parts};
 use super::layout::Layout;
-use super::loops::{Value, binary, select, unary};
+use super::loops::{Value, add_to, binary, copy, select, subtract_from, unary};
 use crate::cpu::simd;
 use crate::cpu::tile::TileMut;
 use crate::op::expression::{Node, Program};
 use crate::op::kernel::Shared;
 use crate::op::{Live, TaskIo};
 use crate::random;
-use crate::tensor::{DType, Dim, Shape, TensorType};
+use crate::tensor::{Dim, Shape, TensorType};
 
-/// Elements per register: registers of a usual program stay in the first-level cache.
-const CHUNK: usize = 512;
+/// Elements per register.
+const CHUNK: usize = 128;
 /// Results of one program; fusion stops there.
 pub(crate) const MAX_OUTPUTS: usize = 16;
+/// Operands that are read in place; any further ones are copied.
+const IN_PLACE: usize = 16;
 
 /// Where an operand of the program comes from.
 #[derive(Clone, Debug)]
@@ -38,31 +44,11 @@ pub(crate) struct Area {
     pub(crate) stride: usize,
 }
 
-/// Where an instruction finds a value.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Register(usize),
-    Direct(usize),
-    Scalar(usize),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Instruction {
-    Node(Node),
-    /// Operand `i` of the program into a register.
-    Load(usize),
-}
-
 #[derive(Debug)]
 pub(crate) struct Interpreter {
     sources: Vec<(Source, Layout)>,
-    program: Program,
-    /// Where each node's value is.
-    places: Vec<Place>,
-    /// Nodes to compute once per task, in order.
-    scalars: Vec<usize>,
-    /// Instructions of a chunk, each with its register.
-    code: Vec<(Instruction, usize)>,
+    nodes: Vec<Node>,
+    parts: Parts,
     registers: usize,
 }
 
@@ -73,87 +59,43 @@ impl Interpreter {
             Source::Input(_, ty) => Layout::new(&ty.shape, shape),
             Source::Old(_) => Layout::new(shape, shape),
         };
-        let mut interpreter = Interpreter {
-            sources: sources.iter().map(|s| (s.clone(), layout(s))).collect(),
-            program: program.clone(),
-            places: Vec::new(),
-            scalars: Vec::new(),
-            code: Vec::new(),
-            registers: 0,
+        let single = |k: usize| match &sources[k] {
+            Source::Input(_, ty) => ty.shape.dims().iter().all(|d| *d == Dim::Fixed(1)),
+            Source::Old(_) => false,
         };
-        interpreter.assign(shape);
-        interpreter
+        let old = |k: usize| match sources[k] {
+            Source::Input(..) => None,
+            Source::Old(j) => Some(j),
+        };
+        let parts = parts(program, single, old);
+        Interpreter {
+            sources: sources.iter().map(|s| (s.clone(), layout(s))).collect(),
+            nodes: program.nodes().to_vec(),
+            registers: parts.codes.iter().map(|code| code.registers).max().unwrap_or(0),
+            parts,
+        }
     }
 
     /// Floats of scratch that [`Interpreter::prepare`] and [`Interpreter::run`] share.
     pub(crate) fn scratch(&self) -> usize {
-        self.registers * CHUNK + self.scalars.len()
+        (self.registers + self.sources.len()) * CHUNK + self.parts.scalars.len()
     }
 
-    /// Gives every node a place; registers are used again after a value's last reader.
-    fn assign(&mut self, shape: &Shape) {
-        let single = |t: &TensorType| t.shape.dims().iter().all(|d| *d == Dim::Fixed(1));
-        let direct = |t: &TensorType| t.shape == *shape && t.dtype == DType::F32;
-        let nodes = self.program.nodes();
-        let mut last_use = vec![0; nodes.len()];
-        for (i, node) in nodes.iter().enumerate() {
-            node.operands().for_each(|operand| last_use[operand] = i);
-        }
-        self.program.outputs().iter().for_each(|&output| last_use[output] = usize::MAX);
-        let mut free: Vec<usize> = Vec::new();
-        for (i, node) in nodes.iter().enumerate() {
-            let input = |k: usize| match &self.sources[k].0 {
-                Source::Input(i, ty) => Some((*i, ty)),
-                Source::Old(_) => None,
-            };
-            let scalar = match node {
-                Node::Constant(_) => true,
-                Node::Input(k) => input(*k).is_some_and(|(_, ty)| single(ty)),
-                Node::Uniform(_) => false,
-                other => other.operands().all(|o| matches!(self.places[o], Place::Scalar(_))),
-            };
-            if scalar {
-                self.places.push(Place::Scalar(self.scalars.len()));
-                self.scalars.push(i);
-                continue;
-            }
-            // Old elements of outputs are copied in, since they are overwritten.
-            let instruction = match node {
-                Node::Input(k) => match input(*k) {
-                    Some((i, ty)) if direct(ty) => {
-                        self.places.push(Place::Direct(i));
-                        continue;
-                    }
-                    _ => Instruction::Load(*k),
-                },
-                other => Instruction::Node(*other),
-            };
-            let register = free.pop().unwrap_or_else(|| {
-                self.registers += 1;
-                self.registers - 1
-            });
-            self.places.push(Place::Register(register));
-            self.code.push((instruction, register));
-            for operand in node.operands() {
-                if let (Place::Register(r), true) = (self.places[operand], last_use[operand] == i)
-                    && !free.contains(&r)
-                {
-                    free.push(r);
-                }
-            }
-        }
+    /// Scratch for registers, for operands, for scalars.
+    fn divide<'a>(&self, scratch: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32], &'a mut [f32]) {
+        let (registers, rest) = scratch.split_at_mut(self.registers * CHUNK);
+        let (operands, scalars) = rest.split_at_mut(self.sources.len() * CHUNK);
+        (registers, operands, scalars)
     }
 
     /// Computes the values that are the same for all elements, once per task.
     pub(crate) fn prepare(&self, io: &TaskIo<'_>, scratch: &mut [f32]) {
-        let scalars = &mut scratch[self.registers * CHUNK..];
-        let get = |scalars: &[f32], node: usize| match self.places[node] {
-            Place::Scalar(s) => scalars[s],
-            _ => f32::NAN,
-        };
-        for (slot, &i) in self.scalars.iter().enumerate() {
-            let mut result = [0.0];
-            match self.program.nodes()[i] {
+        let (_, _, scalars) = self.divide(scratch);
+        for (slot, &i) in self.parts.scalars.iter().enumerate() {
+            let (known, rest) = scalars.split_at_mut(slot);
+            let value = |node: usize| Value::Scalar(known[self.slot(node)]);
+            let result = &mut rest[..1];
+            match self.nodes[i] {
                 Node::Constant(c) => result[0] = c as f32,
                 Node::Input(k) => {
                     if let Source::Input(i, _) = self.sources[k].0 {
@@ -163,19 +105,24 @@ impl Interpreter {
                         }
                     }
                 }
-                Node::Unary(op, a) => unary(op, &[get(scalars, a)], &mut result),
-                Node::Binary(op, a, b) => {
-                    let [a, b] = [a, b].map(|o| Value::Scalar(get(scalars, o)));
-                    binary(op, a, b, &mut result);
-                }
-                Node::Select(c, a, b) => {
-                    let chosen = if get(scalars, c) != 0.0 { a } else { b };
-                    result[0] = get(scalars, chosen);
-                }
+                Node::Unary(op, a) => unary(op, value(a), result),
+                Node::Binary(op, a, b) => binary(op, value(a), value(b), result),
+                Node::Select(c, a, b) => select(value(c), value(a), value(b), result),
                 Node::Uniform(_) => {}
             }
-            scalars[slot] = result[0];
         }
+    }
+
+    /// A node's place among the scalars.
+    fn slot(&self, node: usize) -> usize {
+        self.parts.scalars.binary_search(&node).expect("invariant: scalars are made of scalars")
+    }
+
+    /// The code for the conditions' outcomes in this task.
+    fn code(&self, scalars: &[f32]) -> &Code {
+        let conditions = self.parts.conditions.iter().enumerate();
+        let bits = conditions.map(|(i, c)| usize::from(scalars[self.slot(*c)] != 0.0) << i);
+        &self.parts.codes[bits.sum::<usize>()]
     }
 
     /// Computes all elements of an area, one tile for each result.
@@ -188,6 +135,53 @@ impl Interpreter {
         tiles: &mut [TileMut<'_>],
     ) {
         simd::dispatch(Run { interpreter: self, area, live, io, scratch, tiles });
+    }
+
+    /// The whole of an input of the step.
+    fn input<'a>(&self, k: usize, io: &TaskIo<'a>) -> Shared<'a> {
+        match &self.sources[k].0 {
+            Source::Input(i, _) => io.input_any(*i),
+            Source::Old(_) => Shared::F32(&[]),
+        }
+    }
+
+    /// Finds the operands whose elements of a row lie together.
+    #[inline(always)]
+    fn find<'a>(
+        &self,
+        code: &Code,
+        (first, columns): (usize, usize),
+        rows: usize,
+        inputs: &[Shared<'a>; IN_PLACE],
+        in_place: &mut [&'a [f32]; IN_PLACE],
+    ) {
+        for &k in code.operands.iter().filter(|k| **k < IN_PLACE) {
+            let layout = &self.sources[k].1;
+            let (offset, run) = layout.run(first, rows);
+            in_place[k] = match inputs[k] {
+                Shared::F32(x) if layout.contiguous && run >= columns => &x[offset..][..columns],
+                _ => &[],
+            };
+        }
+    }
+
+    /// Copies the elements of a chunk of all other operands.
+    #[inline(always)]
+    fn copy(
+        &self,
+        code: &Code,
+        chunk: &Chunk<'_, '_>,
+        io: &TaskIo<'_>,
+        inputs: &[Shared<'_>; IN_PLACE],
+        copies: &mut [f32],
+    ) {
+        for &k in &code.operands {
+            if chunk.in_place.get(k).is_none_or(|x| x.is_empty()) {
+                let input = if k < IN_PLACE { inputs[k] } else { self.input(k, io) };
+                let copy = &mut copies[k * CHUNK..][..chunk.n];
+                spread(&self.sources[k].1, input, chunk.live.rows, chunk.first, copy);
+            }
+        }
     }
 }
 
@@ -204,106 +198,131 @@ impl simd::Vectorised for Run<'_, '_, '_> {
     #[inline(always)]
     fn run(self) {
         let Run { interpreter, area, live, io, scratch, tiles } = self;
-        let (registers, scalars) = scratch.split_at_mut(interpreter.registers * CHUNK);
+        let (registers, copies, scalars) = interpreter.divide(scratch);
+        let code = interpreter.code(scalars);
+        let mut inputs = [Shared::F32(&[]); IN_PLACE];
+        for &k in code.operands.iter().filter(|k| **k < IN_PLACE) {
+            inputs[k] = interpreter.input(k, io);
+        }
+        let mut in_place: [&[f32]; IN_PLACE] = [&[]; IN_PLACE];
         let (rows, columns) = (tiles[0].rows(), tiles[0].columns());
         for row in 0..rows {
+            let first = area.first + row * area.stride;
+            interpreter.find(code, (first, columns), live.rows, &inputs, &mut in_place);
             for start in (0..columns).step_by(CHUNK) {
                 let n = CHUNK.min(columns - start);
-                let chunk = Chunk { first: area.first + row * area.stride + start, row, start, n };
-                interpreter.compute(&chunk, live, io, registers, scalars, tiles);
+                let in_place = &in_place;
+                let chunk = Chunk { first: first + start, row, start, n, live, in_place, scalars };
+                interpreter.copy(code, &chunk, io, &inputs, copies);
+                chunk.compute(code, copies, registers, tiles);
+                chunk.store(code, registers, tiles);
             }
         }
     }
 }
 
 /// Elements `first .. first + n` of the output; in a row of the tiles they begin at `start`.
-struct Chunk {
+struct Chunk<'a, 'b> {
     first: usize,
     row: usize,
     start: usize,
     n: usize,
+    live: &'a Live,
+    /// Rows of operands; empty where they are copied.
+    in_place: &'a [&'b [f32]; IN_PLACE],
+    scalars: &'a [f32],
 }
 
-impl Interpreter {
-    /// Runs the instructions on one chunk and stores the results.
+/// All that an instruction may read, in two parts around the one that it writes.
+struct Around<'a, 'b> {
+    registers: [&'a [f32]; 2],
+    tiles: [&'a [TileMut<'b>]; 2],
+    copies: &'a [f32],
+}
+
+impl Chunk<'_, '_> {
+    /// Runs the instructions.
     #[inline(always)]
     fn compute(
         &self,
-        chunk: &Chunk,
-        live: &Live,
-        io: &TaskIo<'_>,
+        code: &Code,
+        copies: &[f32],
         registers: &mut [f32],
-        scalars: &[f32],
         tiles: &mut [TileMut<'_>],
     ) {
-        let n = chunk.n;
-        for &(instruction, register) in &self.code {
-            let (low, rest) = registers.split_at_mut(register * CHUNK);
-            let (target, high) = rest.split_at_mut(CHUNK);
-            let (target, low, high) = (&mut target[..n], &*low, &*high);
-            let value = |node: usize| match self.places[node] {
-                Place::Register(r) if r < register => Value::Slice(&low[r * CHUNK..][..n]),
-                Place::Register(r) => Value::Slice(&high[(r - register - 1) * CHUNK..][..n]),
-                place => self.outside(place, chunk, io, scalars),
+        for &(work, target) in &code.instructions {
+            let (target, around) = match target {
+                Target::Register(r) => {
+                    let (low, rest) = registers.split_at_mut(r * CHUNK);
+                    let (target, high) = rest.split_at_mut(CHUNK);
+                    let registers = [&*low, &*high];
+                    (&mut target[..self.n], Around { registers, tiles: [&*tiles, &[]], copies })
+                }
+                Target::Output(j) => {
+                    let (low, rest) = tiles.split_at_mut(j);
+                    let (tile, high) = rest.split_at_mut(1);
+                    let target = &mut tile[0].row_mut(self.row)[self.start..][..self.n];
+                    (target, Around { registers: [&*registers, &[]], tiles: [low, high], copies })
+                }
             };
-            match instruction {
-                Instruction::Load(k) => match &self.sources[k] {
-                    (Source::Input(i, _), layout) => {
-                        spread(layout, io.input_any(*i), live.rows, chunk.first, target);
-                    }
-                    (Source::Old(j), _) => {
-                        target.copy_from_slice(&tiles[*j].row(chunk.row)[chunk.start..][..n]);
-                    }
-                },
-                Instruction::Node(Node::Unary(op, a)) => {
-                    if let Value::Slice(x) = value(a) {
-                        unary(op, x, target);
-                    }
+            match work {
+                Work::Copy(x) => copy(self.value(x, &around), target),
+                Work::Unary(op, x) => unary(op, self.value(x, &around), target),
+                Work::Binary(op, x, y) => {
+                    binary(op, self.value(x, &around), self.value(y, &around), target);
                 }
-                Instruction::Node(Node::Binary(op, a, b)) => {
-                    binary(op, value(a), value(b), target);
+                Work::AddTo(x) => add_to(self.value(x, &around), target),
+                Work::SubtractFrom(x) => subtract_from(self.value(x, &around), target),
+                Work::Select(c, x, y) => {
+                    let [c, x, y] = [c, x, y].map(|place| self.value(place, &around));
+                    select(c, x, y, target);
                 }
-                Instruction::Node(Node::Select(c, a, b)) => {
-                    select(value(c), value(a), value(b), target);
+                Work::Uniform(stream) => {
+                    let Live { seed, step, .. } = *self.live;
+                    random::fill_uniform(seed, stream, step, self.first as u64, target);
                 }
-                Instruction::Node(Node::Uniform(stream)) => {
-                    let first = chunk.first as u64;
-                    random::fill_uniform(live.seed, stream, live.step, first, target);
-                }
-                Instruction::Node(Node::Input(_) | Node::Constant(_)) => {}
-            }
-        }
-        for (tile, &output) in tiles.iter_mut().zip(self.program.outputs()) {
-            let target = &mut tile.row_mut(chunk.row)[chunk.start..][..n];
-            match self.places[output] {
-                Place::Register(r) => target.copy_from_slice(&registers[r * CHUNK..][..n]),
-                place => match self.outside(place, chunk, io, scalars) {
-                    Value::Slice(x) => target.copy_from_slice(x),
-                    Value::Scalar(x) => target.fill(x),
-                },
             }
         }
     }
 
-    /// A value that is not in a register.
     #[inline(always)]
-    fn outside<'a>(
-        &self,
-        place: Place,
-        chunk: &Chunk,
-        io: &TaskIo<'a>,
-        scalars: &[f32],
-    ) -> Value<'a> {
-        match place {
-            Place::Direct(i) => Value::Slice(&io.input(i)[chunk.first..][..chunk.n]),
-            Place::Scalar(s) => Value::Scalar(scalars[s]),
-            Place::Register(_) => Value::Scalar(f32::NAN),
+    fn value<'a>(&'a self, place: Place, around: &Around<'a, '_>) -> Value<'a> {
+        let Around { registers: [low, high], tiles: [before, after], copies } = around;
+        Value::Slice(match place {
+            Place::Scalar(s) => return Value::Scalar(self.scalars[s]),
+            Place::Register(r) => {
+                let at = r * CHUNK;
+                let part =
+                    if at < low.len() { &low[at..] } else { &high[at - low.len() - CHUNK..] };
+                &part[..self.n]
+            }
+            Place::Operand(k) => match self.in_place.get(k) {
+                Some(x) if !x.is_empty() => &x[self.start..][..self.n],
+                _ => &copies[k * CHUNK..][..self.n],
+            },
+            Place::Output(j) => {
+                let j = if j < before.len() { &before[j] } else { &after[j - before.len() - 1] };
+                &j.row(self.row)[self.start..][..self.n]
+            }
+        })
+    }
+
+    /// Stores the results that the instructions left elsewhere.
+    #[inline(always)]
+    fn store(&self, code: &Code, registers: &[f32], tiles: &mut [TileMut<'_>]) {
+        for &(j, place) in &code.results {
+            let (before, rest) = tiles.split_at_mut(j);
+            let (tile, after) = rest.split_at_mut(1);
+            let around =
+                Around { registers: [registers, &[]], tiles: [before, after], copies: &[] };
+            let target = &mut tile[0].row_mut(self.row)[self.start..][..self.n];
+            copy(self.value(place, &around), target);
         }
     }
 }
 
 /// Fills `target` with an operand's elements that belong to the output's elements from `first`
-/// on, run by run along the last dimension.
+/// on, run by run.
 #[inline(always)]
 fn spread(layout: &Layout, source: Shared<'_>, rows: usize, first: usize, target: &mut [f32]) {
     let mut at = first;

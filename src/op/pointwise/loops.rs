@@ -11,11 +11,24 @@ pub(super) enum Value<'a> {
 }
 
 #[inline(always)]
-pub(super) fn unary(op: Unary, x: &[f32], out: &mut [f32]) {
+pub(super) fn copy(x: Value<'_>, out: &mut [f32]) {
+    match x {
+        Value::Slice(x) => out.copy_from_slice(x),
+        Value::Scalar(x) => out.fill(x),
+    }
+}
+
+#[inline(always)]
+pub(super) fn unary(op: Unary, x: Value<'_>, out: &mut [f32]) {
     macro_rules! each {
         ($f:expr) => {
-            for (o, &x) in out.iter_mut().zip(x) {
-                *o = $f(x);
+            match x {
+                Value::Slice(x) => {
+                    for (o, &x) in out.iter_mut().zip(x) {
+                        *o = $f(x);
+                    }
+                }
+                Value::Scalar(x) => out.fill($f(x)),
             }
         };
     }
@@ -82,15 +95,26 @@ pub(super) fn binary(op: Binary, x: Value<'_>, y: Value<'_>, out: &mut [f32]) {
 }
 
 #[inline(always)]
+pub(super) fn add_to(x: Value<'_>, out: &mut [f32]) {
+    match x {
+        Value::Slice(x) => out.iter_mut().zip(x).for_each(|(o, x)| *o += x),
+        Value::Scalar(x) => out.iter_mut().for_each(|o| *o += x),
+    }
+}
+
+#[inline(always)]
+pub(super) fn subtract_from(x: Value<'_>, out: &mut [f32]) {
+    match x {
+        Value::Slice(x) => out.iter_mut().zip(x).for_each(|(o, x)| *o -= x),
+        Value::Scalar(x) => out.iter_mut().for_each(|o| *o -= x),
+    }
+}
+
+#[inline(always)]
 pub(super) fn select(condition: Value<'_>, yes: Value<'_>, no: Value<'_>, out: &mut [f32]) {
     let condition = match condition {
         Value::Slice(condition) => condition,
-        Value::Scalar(condition) => {
-            return match if condition != 0.0 { yes } else { no } {
-                Value::Slice(x) => out.copy_from_slice(x),
-                Value::Scalar(x) => out.fill(x),
-            };
-        }
+        Value::Scalar(condition) => return copy(if condition != 0.0 { yes } else { no }, out),
     };
     macro_rules! each {
         ($a:expr, $b:expr) => {
