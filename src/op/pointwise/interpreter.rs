@@ -2,15 +2,16 @@
 //! cache.
 //!
 //! Each instruction is one loop over a chunk, which the compiler vectorises for the instruction set
-//! found at run time. Chunks are short, so that the processor works on several instructions at a
-//! time, and streams from memory flow evenly. Values that are the same for all elements (constants,
-//! single-element operands and what is made of them alone) are computed once per task. Operands are
-//! read in place where a chunk's elements lie together, old contents of outputs too, since results
-//! are stored last; others are spread into a register first.
+//! found at run time; meanwhile the next chunk's elements come from memory. Values that are the same
+//! for all elements (constants, single-element operands and what is made of them alone) are computed
+//! once per task. Operands are read in place where a chunk's elements lie together, else they are
+//! copied first; outputs are read and written in place.
 
-use super::code::{Code, Parts, Place, Target, Work, parts};
+#![allow(unsafe_code)]
+
+use super::code::{Code, Instruction, Parts, Place, Work, parts};
 use super::layout::Layout;
-use super::loops::{Value, add_to, binary, copy, select, subtract_from, unary};
+use super::loops::{add_to, binary, pair, select, subtract_from, unary};
 use crate::cpu::simd;
 use crate::cpu::tile::TileMut;
 use crate::op::expression::{Node, Program};
@@ -20,7 +21,7 @@ use crate::random;
 use crate::tensor::{Dim, Shape, TensorType};
 
 /// Elements per register.
-const CHUNK: usize = 128;
+const CHUNK: usize = 256;
 /// Results of one program; fusion stops there.
 pub(crate) const MAX_OUTPUTS: usize = 16;
 /// Operands that are read in place; any further ones are copied.
@@ -44,12 +45,29 @@ pub(crate) struct Area {
     pub(crate) stride: usize,
 }
 
+/// A place as the memory that it begins in, an index into a chunk's [`Bases`], and how far from
+/// there.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    base: usize,
+    offset: usize,
+}
+
+/// Where the scratch begins, the row's elements of each operand that is read in place, and those
+/// of each output.
+type Bases = [*mut f32; 1 + IN_PLACE + MAX_OUTPUTS];
+
 #[derive(Debug)]
 pub(crate) struct Interpreter {
     sources: Vec<(Source, Layout)>,
     nodes: Vec<Node>,
-    parts: Parts,
+    /// Nodes that are the same for all elements, in order.
+    scalars: Vec<usize>,
+    /// Those that choose the code.
+    conditions: Vec<usize>,
+    codes: Vec<Code<At>>,
     registers: usize,
+    outputs: usize,
 }
 
 impl Interpreter {
@@ -67,42 +85,56 @@ impl Interpreter {
             Source::Input(..) => None,
             Source::Old(j) => Some(j),
         };
-        let parts = parts(program, single, old);
+        assert!(program.outputs().len() <= MAX_OUTPUTS, "invariant: fusion keeps to the limit");
+        let Parts { scalars, conditions, codes } = parts(program, single, old);
+        let registers = codes.iter().map(|code| code.registers).max().unwrap_or(0);
+        let (operands, outputs, slots) = (sources.len(), program.outputs().len(), scalars.len());
+        // `execute` goes by these places unchecked.
+        let place = |place: Place| match place {
+            Place::Register(r) if r < registers => At { base: 0, offset: r * CHUNK },
+            Place::Operand(k) if k < IN_PLACE.min(operands) => At { base: 1 + k, offset: 0 },
+            Place::Operand(k) if k < operands => At { base: 0, offset: (registers + k) * CHUNK },
+            Place::Output(j) if j < outputs => At { base: 1 + IN_PLACE + j, offset: 0 },
+            Place::Scalar(s) if s < slots => {
+                At { base: 0, offset: (registers + operands + s) * CHUNK }
+            }
+            other => unreachable!("invariant: a program has no {other:?}"),
+        };
+        let resolve = |code: Code<Place>| Code {
+            instructions: code.instructions.iter().map(|i| i.map(place)).collect(),
+            operands: code.operands,
+            registers,
+        };
         Interpreter {
             sources: sources.iter().map(|s| (s.clone(), layout(s))).collect(),
             nodes: program.nodes().to_vec(),
-            registers: parts.codes.iter().map(|code| code.registers).max().unwrap_or(0),
-            parts,
+            scalars,
+            conditions,
+            codes: codes.into_iter().map(resolve).collect(),
+            registers,
+            outputs,
         }
     }
 
-    /// Floats of scratch that [`Interpreter::prepare`] and [`Interpreter::run`] share.
+    /// Floats of scratch that [`Interpreter::prepare`] and [`Interpreter::run`] share: registers,
+    /// copied operands, scalars, a chunk each.
     pub(crate) fn scratch(&self) -> usize {
-        (self.registers + self.sources.len()) * CHUNK + self.parts.scalars.len()
-    }
-
-    /// Scratch for registers, for operands, for scalars.
-    fn divide<'a>(&self, scratch: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32], &'a mut [f32]) {
-        let (registers, rest) = scratch.split_at_mut(self.registers * CHUNK);
-        let (operands, scalars) = rest.split_at_mut(self.sources.len() * CHUNK);
-        (registers, operands, scalars)
+        (self.registers + self.sources.len() + self.scalars.len()) * CHUNK
     }
 
     /// Computes the values that are the same for all elements, once per task.
     pub(crate) fn prepare(&self, io: &TaskIo<'_>, scratch: &mut [f32]) {
-        let (_, _, scalars) = self.divide(scratch);
-        for (slot, &i) in self.parts.scalars.iter().enumerate() {
-            let (known, rest) = scalars.split_at_mut(slot);
-            let value = |node: usize| Value::Scalar(known[self.slot(node)]);
-            let result = &mut rest[..1];
+        let scalars = self.scalars_mut(scratch);
+        for (slot, &i) in self.scalars.iter().enumerate() {
+            let (known, rest) = scalars.split_at_mut(slot * CHUNK);
+            let value = |node: usize| &known[self.slot(node) * CHUNK..][..1];
+            let (result, copies) = rest[..CHUNK].split_at_mut(1);
             match self.nodes[i] {
                 Node::Constant(c) => result[0] = c as f32,
                 Node::Input(k) => {
-                    if let Source::Input(i, _) = self.sources[k].0 {
-                        result[0] = match io.input_any(i) {
-                            Shared::F32(x) => x[0],
-                            Shared::U32(x) => x[0] as f32,
-                        }
+                    result[0] = match self.input(k, io) {
+                        Shared::F32(x) => x[0],
+                        Shared::U32(x) => x[0] as f32,
                     }
                 }
                 Node::Unary(op, a) => unary(op, value(a), result),
@@ -110,19 +142,31 @@ impl Interpreter {
                 Node::Select(c, a, b) => select(value(c), value(a), value(b), result),
                 Node::Uniform(_) => {}
             }
+            copies.fill(result[0]);
         }
+    }
+
+    /// Where a chunk of operand `k` is copied to in the scratch.
+    #[inline(always)]
+    fn copied(&self, k: usize) -> usize {
+        (self.registers + k) * CHUNK
+    }
+
+    fn scalars_mut<'a>(&self, scratch: &'a mut [f32]) -> &'a mut [f32] {
+        &mut scratch[(self.registers + self.sources.len()) * CHUNK..]
     }
 
     /// A node's place among the scalars.
     fn slot(&self, node: usize) -> usize {
-        self.parts.scalars.binary_search(&node).expect("invariant: scalars are made of scalars")
+        self.scalars.binary_search(&node).expect("invariant: scalars are made of scalars")
     }
 
     /// The code for the conditions' outcomes in this task.
-    fn code(&self, scalars: &[f32]) -> &Code {
-        let conditions = self.parts.conditions.iter().enumerate();
-        let bits = conditions.map(|(i, c)| usize::from(scalars[self.slot(*c)] != 0.0) << i);
-        &self.parts.codes[bits.sum::<usize>()]
+    fn code(&self, scratch: &mut [f32]) -> &Code<At> {
+        let scalars = self.scalars_mut(scratch);
+        let is_set = |node: usize| scalars[self.slot(node) * CHUNK] != 0.0;
+        let bits = self.conditions.iter().enumerate().map(|(i, c)| usize::from(is_set(*c)) << i);
+        &self.codes[bits.sum::<usize>()]
     }
 
     /// Computes all elements of an area, one tile for each result.
@@ -134,6 +178,9 @@ impl Interpreter {
         scratch: &mut [f32],
         tiles: &mut [TileMut<'_>],
     ) {
+        let (rows, columns) = (tiles[0].rows(), tiles[0].columns());
+        assert!(tiles.iter().all(|t| (t.rows(), t.columns()) == (rows, columns)));
+        assert!(tiles.len() == self.outputs && scratch.len() >= self.scratch());
         simd::dispatch(Run { interpreter: self, area, live, io, scratch, tiles });
     }
 
@@ -145,42 +192,19 @@ impl Interpreter {
         }
     }
 
-    /// Finds the operands whose elements of a row lie together.
-    #[inline(always)]
-    fn find<'a>(
+    /// The elements of a row of an operand, if they lie together; a chunk's are copied otherwise.
+    fn in_place<'a>(
         &self,
-        code: &Code,
+        k: usize,
+        input: Shared<'a>,
         (first, columns): (usize, usize),
         rows: usize,
-        inputs: &[Shared<'a>; IN_PLACE],
-        in_place: &mut [&'a [f32]; IN_PLACE],
-    ) {
-        for &k in code.operands.iter().filter(|k| **k < IN_PLACE) {
-            let layout = &self.sources[k].1;
-            let (offset, run) = layout.run(first, rows);
-            in_place[k] = match inputs[k] {
-                Shared::F32(x) if layout.contiguous && run >= columns => &x[offset..][..columns],
-                _ => &[],
-            };
-        }
-    }
-
-    /// Copies the elements of a chunk of all other operands.
-    #[inline(always)]
-    fn copy(
-        &self,
-        code: &Code,
-        chunk: &Chunk<'_, '_>,
-        io: &TaskIo<'_>,
-        inputs: &[Shared<'_>; IN_PLACE],
-        copies: &mut [f32],
-    ) {
-        for &k in &code.operands {
-            if chunk.in_place.get(k).is_none_or(|x| x.is_empty()) {
-                let input = if k < IN_PLACE { inputs[k] } else { self.input(k, io) };
-                let copy = &mut copies[k * CHUNK..][..chunk.n];
-                spread(&self.sources[k].1, input, chunk.live.rows, chunk.first, copy);
-            }
+    ) -> Option<&'a [f32]> {
+        let layout = &self.sources[k].1;
+        let (offset, run) = layout.run(first, rows);
+        match input {
+            Shared::F32(x) if layout.contiguous && run >= columns => Some(&x[offset..][..columns]),
+            _ => None,
         }
     }
 }
@@ -198,125 +222,77 @@ impl simd::Vectorised for Run<'_, '_, '_> {
     #[inline(always)]
     fn run(self) {
         let Run { interpreter, area, live, io, scratch, tiles } = self;
-        let (registers, copies, scalars) = interpreter.divide(scratch);
-        let code = interpreter.code(scalars);
+        let code = interpreter.code(scratch);
         let mut inputs = [Shared::F32(&[]); IN_PLACE];
         for &k in code.operands.iter().filter(|k| **k < IN_PLACE) {
             inputs[k] = interpreter.input(k, io);
         }
-        let mut in_place: [&[f32]; IN_PLACE] = [&[]; IN_PLACE];
+        let mut found: [Option<&[f32]>; IN_PLACE] = [None; IN_PLACE];
+        let mut bases: Bases = [std::ptr::null_mut(); _];
         let (rows, columns) = (tiles[0].rows(), tiles[0].columns());
         for row in 0..rows {
             let first = area.first + row * area.stride;
-            interpreter.find(code, (first, columns), live.rows, &inputs, &mut in_place);
+            for &k in code.operands.iter().filter(|k| **k < IN_PLACE) {
+                found[k] = interpreter.in_place(k, inputs[k], (first, columns), live.rows);
+            }
             for start in (0..columns).step_by(CHUNK) {
                 let n = CHUNK.min(columns - start);
-                let in_place = &in_place;
-                let chunk = Chunk { first: first + start, row, start, n, live, in_place, scalars };
-                interpreter.copy(code, &chunk, io, &inputs, copies);
-                chunk.compute(code, copies, registers, tiles);
-                chunk.store(code, registers, tiles);
+                let next = start + n..columns.min(start + 2 * n);
+                let first = first + start;
+                for &k in &code.operands {
+                    let row = found.get(k).copied().flatten();
+                    if row.is_none() {
+                        let input = inputs.get(k).copied();
+                        let input = input.unwrap_or_else(|| interpreter.input(k, io));
+                        let copy = &mut scratch[interpreter.copied(k)..][..n];
+                        spread(&interpreter.sources[k].1, input, live.rows, first, copy);
+                    } else if let (Some(x), Some(base)) = (row, bases.get_mut(1 + k)) {
+                        *base = x[start..][..n].as_ptr().cast_mut();
+                        simd::prefetch(&x[next.clone()]);
+                    }
+                }
+                for (base, tile) in bases[1 + IN_PLACE..].iter_mut().zip(&mut *tiles) {
+                    simd::prefetch(&tile.row(row)[next.clone()]);
+                    *base = tile.row_mut(row)[start..][..n].as_mut_ptr();
+                }
+                bases[0] = scratch.as_mut_ptr();
+                for &k in code.operands.iter().filter(|k| **k < IN_PLACE && found[**k].is_none()) {
+                    bases[1 + k] = bases[0].wrapping_add(interpreter.copied(k));
+                }
+                // SAFETY: the scratch has its size; of operands and outputs there are `n` elements,
+                // as the slices above have checked, and outputs are exclusive tiles.
+                unsafe { execute(code, &bases, n, live, first as u64) };
             }
         }
     }
 }
 
-/// Elements `first .. first + n` of the output; in a row of the tiles they begin at `start`.
-struct Chunk<'a, 'b> {
-    first: usize,
-    row: usize,
-    start: usize,
-    n: usize,
-    live: &'a Live,
-    /// Rows of operands; empty where they are copied.
-    in_place: &'a [&'b [f32]; IN_PLACE],
-    scalars: &'a [f32],
-}
-
-/// All that an instruction may read, in two parts around the one that it writes.
-struct Around<'a, 'b> {
-    registers: [&'a [f32]; 2],
-    tiles: [&'a [TileMut<'b>]; 2],
-    copies: &'a [f32],
-}
-
-impl Chunk<'_, '_> {
-    /// Runs the instructions.
-    #[inline(always)]
-    fn compute(
-        &self,
-        code: &Code,
-        copies: &[f32],
-        registers: &mut [f32],
-        tiles: &mut [TileMut<'_>],
-    ) {
-        for &(work, target) in &code.instructions {
-            let (target, around) = match target {
-                Target::Register(r) => {
-                    let (low, rest) = registers.split_at_mut(r * CHUNK);
-                    let (target, high) = rest.split_at_mut(CHUNK);
-                    let registers = [&*low, &*high];
-                    (&mut target[..self.n], Around { registers, tiles: [&*tiles, &[]], copies })
-                }
-                Target::Output(j) => {
-                    let (low, rest) = tiles.split_at_mut(j);
-                    let (tile, high) = rest.split_at_mut(1);
-                    let target = &mut tile[0].row_mut(self.row)[self.start..][..self.n];
-                    (target, Around { registers: [&*registers, &[]], tiles: [low, high], copies })
-                }
-            };
-            match work {
-                Work::Copy(x) => copy(self.value(x, &around), target),
-                Work::Unary(op, x) => unary(op, self.value(x, &around), target),
-                Work::Binary(op, x, y) => {
-                    binary(op, self.value(x, &around), self.value(y, &around), target);
-                }
-                Work::AddTo(x) => add_to(self.value(x, &around), target),
-                Work::SubtractFrom(x) => subtract_from(self.value(x, &around), target),
-                Work::Select(c, x, y) => {
-                    let [c, x, y] = [c, x, y].map(|place| self.value(place, &around));
-                    select(c, x, y, target);
-                }
-                Work::Uniform(stream) => {
-                    let Live { seed, step, .. } = *self.live;
-                    random::fill_uniform(seed, stream, step, self.first as u64, target);
-                }
+/// Runs the instructions on a chunk of `n` elements, the first of which is the output's element
+/// `first`.
+///
+/// # Safety
+/// The bases of the operands that are read have `n` elements, those of the outputs are nobody
+/// else's, and the scratch is as large as the interpreter says.
+#[inline(always)]
+unsafe fn execute(code: &Code<At>, bases: &Bases, n: usize, live: &Live, first: u64) {
+    for Instruction { work, operands: [x, y, z], target } in &code.instructions {
+        // SAFETY: `n` elements are there, as the caller promises.
+        let start = |at: &At| unsafe { bases[at.base].add(at.offset) };
+        // SAFETY: as above; what is read in an instruction is not written in it.
+        let read = |at: &At| unsafe { std::slice::from_raw_parts(start(at).cast_const(), n) };
+        // SAFETY: as above; the target is none of the operands.
+        let out = unsafe { std::slice::from_raw_parts_mut(start(target), n) };
+        match *work {
+            Work::Copy => out.copy_from_slice(read(x)),
+            Work::Unary(op) => unary(op, read(x), out),
+            Work::Binary(op) => binary(op, read(x), read(y), out),
+            Work::Pair(first, second) => pair(first, second, [read(x), read(y), read(z)], out),
+            Work::AddTo => add_to(read(x), out),
+            Work::SubtractFrom => subtract_from(read(x), out),
+            Work::Select => select(read(x), read(y), read(z), out),
+            Work::Uniform(stream) => {
+                random::fill_uniform(live.seed, stream, live.step, first, out);
             }
-        }
-    }
-
-    #[inline(always)]
-    fn value<'a>(&'a self, place: Place, around: &Around<'a, '_>) -> Value<'a> {
-        let Around { registers: [low, high], tiles: [before, after], copies } = around;
-        Value::Slice(match place {
-            Place::Scalar(s) => return Value::Scalar(self.scalars[s]),
-            Place::Register(r) => {
-                let at = r * CHUNK;
-                let part =
-                    if at < low.len() { &low[at..] } else { &high[at - low.len() - CHUNK..] };
-                &part[..self.n]
-            }
-            Place::Operand(k) => match self.in_place.get(k) {
-                Some(x) if !x.is_empty() => &x[self.start..][..self.n],
-                _ => &copies[k * CHUNK..][..self.n],
-            },
-            Place::Output(j) => {
-                let j = if j < before.len() { &before[j] } else { &after[j - before.len() - 1] };
-                &j.row(self.row)[self.start..][..self.n]
-            }
-        })
-    }
-
-    /// Stores the results that the instructions left elsewhere.
-    #[inline(always)]
-    fn store(&self, code: &Code, registers: &[f32], tiles: &mut [TileMut<'_>]) {
-        for &(j, place) in &code.results {
-            let (before, rest) = tiles.split_at_mut(j);
-            let (tile, after) = rest.split_at_mut(1);
-            let around =
-                Around { registers: [registers, &[]], tiles: [before, after], copies: &[] };
-            let target = &mut tile[0].row_mut(self.row)[self.start..][..self.n];
-            copy(self.value(place, &around), target);
         }
     }
 }

@@ -353,3 +353,6 @@ impl Family for Pointwise {
         cases
     }
 }
+
+#[cfg(test)]
+mod tests;
