@@ -4,6 +4,7 @@
 //! Operands broadcast as in NumPy. With `updates = u`, the first `u` outputs are read before they
 //! are written; the program sees their old elements as operands after the inputs.
 
+mod code;
 mod interpreter;
 mod kernel;
 mod launch;
@@ -357,3 +358,6 @@ impl Family for Pointwise {
         cases
     }
 }
+
+#[cfg(test)]
+mod tests;
