@@ -249,24 +249,8 @@ impl Session {
         places: &[(String, BufferId)],
         tensors: &std::collections::BTreeMap<String, HostTensor>,
     ) -> Result<()> {
-        let mut wrong = Vec::new();
-        for (name, buffer) in places {
-            let wanted = self.lasting.graph.ty(*buffer).shape.sizes(0);
-            match tensors.get(name) {
-                None => wrong.push(format!("`{name}` is missing")),
-                Some(t) if t.shape() != wanted || t.as_f32().is_none() => wrong.push(format!(
-                    "`{name}` is {}{:?}, expected f32{wanted:?}",
-                    t.dtype(),
-                    t.shape()
-                )),
-                Some(_) => {}
-            }
-        }
-        if !wrong.is_empty() {
-            wrong.truncate(20);
-            let text = format!("tensors do not fit: {}", wrong.join("; "));
-            return Err(TrainError::State(text).into());
-        }
+        let sizes = |buffer: BufferId| self.lasting.graph.ty(buffer).shape.sizes(0);
+        check_tensors(places.iter().map(|(name, buffer)| (name, sizes(*buffer))), tensors)?;
         for (name, buffer) in places {
             if let Some(elements) = tensors.get(name).and_then(HostTensor::as_f32) {
                 self.executor.write(*buffer, elements)?;
@@ -274,6 +258,30 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Whether there is a tensor of these sizes under each of the names.
+pub(super) fn check_tensors<'a>(
+    wanted: impl Iterator<Item = (&'a String, Vec<usize>)>,
+    tensors: &std::collections::BTreeMap<String, HostTensor>,
+) -> Result<(), TrainError> {
+    let mut wrong = Vec::new();
+    for (name, wanted) in wanted {
+        match tensors.get(name) {
+            None => wrong.push(format!("`{name}` is missing")),
+            Some(t) if t.shape() != wanted || t.as_f32().is_none() => wrong.push(format!(
+                "`{name}` is {}{:?}, expected f32{wanted:?}",
+                t.dtype(),
+                t.shape()
+            )),
+            Some(_) => {}
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    wrong.truncate(20);
+    Err(TrainError::State(format!("tensors do not fit: {}", wrong.join("; "))))
 }
 
 fn gather_weights(data: &Dataset, rows: &[usize], target: &mut [f32]) {

@@ -7,7 +7,7 @@ use ndarray::Array2;
 use serde_json::Value as Json;
 
 use super::check::not_empty;
-use super::session::{LoadedPlan, PlanRequest, Session};
+use super::session::{LoadedPlan, PlanRequest, Session, check_tensors};
 use super::trainer::Trainer;
 use crate::data::{Dataset, Preprocessing, Table};
 use crate::error::{DataError, FileError, Result};
@@ -64,15 +64,14 @@ impl Trained {
                     message: format!("its preprocessing can't be read: {error}"),
                 }
             })?;
+        // Before memory is asked for: a file that claims much must hold much.
+        let wanted = network.parameters().iter().map(|p| (&p.name, network.shape(p)));
+        check_tensors(wanted, &file.tensors)
+            .map_err(|error| FileError::Mismatch { file: name, message: error.to_string() })?;
         let mut session = Session::frozen(network, &device)?;
         let parameters = session.lasting.parameters();
         let places: Vec<_> = parameters.map(|p| (p.name.clone(), p.parameter)).collect();
-        session.restore(&places, &file.tensors).map_err(|error| match error {
-            crate::Error::Train(error) => {
-                FileError::Mismatch { file: name, message: error.to_string() }.into()
-            }
-            other => other,
-        })?;
+        session.restore(&places, &file.tensors)?;
         Ok(Trained::new(session, preprocessing))
     }
 
