@@ -1,6 +1,7 @@
 //! The trainer: a model, an optimizer and a device.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::checkpoint;
 use super::group::{self, ParameterGroup};
@@ -15,7 +16,7 @@ use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
 use crate::model::{Model, Network, WithLosses};
 use crate::op::Mode;
 use crate::optim::Optimizer;
-use crate::plan::Clip;
+use crate::plan::{Clip, Plan};
 
 /// Options of a [`Trainer`], built up by method calls.
 pub struct TrainerBuilder<'a> {
@@ -310,13 +311,21 @@ impl Trainer {
         (&mut self.session, &self.plans[index].1)
     }
 
-    /// The plan that [`fit`](Self::fit) would train by, as a table.
+    /// The plan that [`fit`](Self::fit) would train by.
+    ///
+    /// # Errors
+    /// If options or data do not fit.
+    pub fn training_plan(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<Arc<Plan>> {
+        let index = self.prepare(data, fit)?;
+        Ok(self.plans[index].1.plan.clone())
+    }
+
+    /// That plan as a table.
     ///
     /// # Errors
     /// If options or data do not fit.
     pub fn describe_plan(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<String> {
-        let index = self.prepare(data, fit)?;
-        Ok(self.plans[index].1.plan.to_string())
+        Ok(self.training_plan(data, fit)?.to_string())
     }
 
     /// The trained model, for predictions, on the same device.
