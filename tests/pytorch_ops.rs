@@ -158,7 +158,7 @@ fn norm(builder: &mut Builder<'_>) -> Value {
 }
 
 fn matmul_op(case: &Case) -> Matmul {
-    Matmul { transpose_a: case.flag("transpose_a"), transpose_b: case.flag("transpose_b") }
+    Matmul::new(case.flag("transpose_a"), case.flag("transpose_b"))
 }
 
 fn refused(case: &Case) -> bool {

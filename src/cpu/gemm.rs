@@ -66,8 +66,8 @@ pub struct Gemm {
     pub accumulate: bool,
 }
 
-/// Sees finished elements of C while they are in the cache: row, first column, and the elements.
-pub type Epilogue<'a> = &'a mut dyn FnMut(usize, usize, &mut [f32]);
+/// Sees finished blocks of C while they are in the cache: first row, first column, the elements.
+pub type Epilogue<'a> = &'a mut dyn FnMut(usize, usize, TileMut<'_>);
 
 impl Gemm {
     /// Number of tiles that C is cut into; 0 if C is empty.

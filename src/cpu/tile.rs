@@ -39,6 +39,11 @@ impl<'a> TileMut<'a> {
         unsafe { Self::from_raw(elements.as_mut_ptr(), rows, columns, stride) }
     }
 
+    /// A tile of no elements.
+    pub fn empty() -> Self {
+        TileMut::new(&mut [], 0, 0, 0)
+    }
+
     /// A tile from its first element: for an executor that hands disjoint tiles to its threads.
     ///
     /// # Safety
@@ -93,6 +98,15 @@ impl<'a> TileMut<'a> {
     /// The same tile for a shorter time.
     pub fn reborrow(&mut self) -> TileMut<'_> {
         TileMut { elements: PhantomData, ..*self }
+    }
+
+    /// The same elements as a single row, if there are no gaps between the rows.
+    pub fn in_one_row(self) -> TileMut<'a> {
+        if self.rows == 0 || self.stride != self.columns {
+            return self;
+        }
+        let columns = self.rows * self.columns;
+        TileMut { rows: 1, columns, stride: columns, ..self }
     }
 
     /// A part of the tile.

@@ -149,6 +149,11 @@ pub trait Op: Debug + Send + Sync + 'static {
         None
     }
 
+    /// The matrix product, if this op is one; `plan/fuse.rs` gives it an epilogue.
+    fn as_matmul(&self) -> Option<&matmul::Matmul> {
+        None
+    }
+
     /// One line for the printed plan.
     fn label(&self) -> String {
         self.name().to_string()

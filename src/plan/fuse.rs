@@ -1,17 +1,19 @@
-//! Joins neighbouring pointwise steps, so that what one writes and the next reads stays in
-//! registers.
+//! Joins pointwise steps to the step before, so that what one writes and the next reads stays in
+//! registers or in the cache.
 //!
 //! Step B joins an earlier step A whose result it reads if both have outputs of one shape and no
-//! step between them reads from A: then A can wait until B. The joint step stores B's results, and
+//! step between them reads from A: then A can wait until B. A is pointwise too, and the joint step
+//! is; or A is a matrix product, and B becomes its epilogue. The joint step stores B's results, and
 //! those of A that a later step or the user still reads.
 
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::op::expression::{Builder, Node};
+use crate::op::expression::{Builder, Node, Program};
+use crate::op::matmul::Matmul;
 use crate::op::pointwise::{MAX_OUTPUTS, Pointwise, compact};
-use crate::op::{BufferId, Graph, Step};
+use crate::op::{AnyOp, BufferId, Graph, Step};
 
 /// Fuses the steps of a range in place and returns how many are left. Values in `kept` are read by
 /// the user.
@@ -38,47 +40,82 @@ pub(super) fn fuse(graph: &mut Graph, range: Range<usize>, kept: &HashSet<Buffer
     count
 }
 
-fn pure(step: &Step) -> Option<&Pointwise> {
-    step.op.as_pointwise().filter(|p| p.updates() == 0)
+/// What a step computes element by element.
+enum Form<'a> {
+    /// All of it.
+    Pointwise(&'a Program),
+    /// What follows this product, whose operands are the step's first two inputs.
+    Product(&'a Matmul),
 }
 
-/// The earlier step that `step` can join.
-fn partner(graph: &Graph, done: &[Step], step: &Step) -> Option<usize> {
-    pure(step)?;
-    let shape = &graph.ty(step.outputs[0]).shape;
-    for (i, candidate) in done.iter().enumerate().rev() {
-        let feeds = candidate.outputs.iter().any(|id| step.inputs.contains(id));
-        let fits = pure(candidate).is_some()
-            && graph.ty(candidate.outputs[0]).shape == *shape
-            && candidate.outputs.len() + step.outputs.len() <= MAX_OUTPUTS;
-        let reads = |s: &Step| candidate.outputs.iter().any(|id| s.inputs.contains(id));
-        if feeds && fits && !done[i + 1..].iter().any(reads) {
-            return Some(i);
-        }
+impl Form<'_> {
+    fn of(step: &Step) -> Option<Form<'_>> {
+        let pointwise = step.op.as_pointwise().filter(|p| p.updates() == 0);
+        let pointwise = pointwise.map(|p| Form::Pointwise(p.program()));
+        pointwise.or_else(|| step.op.as_matmul().map(Form::Product))
     }
-    None
 }
 
+/// The earlier step that `step` can join. A product is the last choice, since it ends the search.
+fn partner(graph: &Graph, done: &[Step], step: &Step) -> Option<usize> {
+    let Form::Pointwise(_) = Form::of(step)? else { return None };
+    let shape = &graph.ty(step.outputs[0]).shape;
+    let fits = |i: &usize| {
+        let candidate = &done[*i];
+        let reads = |s: &Step| candidate.outputs.iter().any(|id| s.inputs.contains(id));
+        reads(step)
+            && graph.ty(candidate.outputs[0]).shape == *shape
+            && candidate.outputs.len() + step.outputs.len() <= MAX_OUTPUTS
+            && !done[i + 1..].iter().any(reads)
+    };
+    let find = |pointwise: bool| {
+        let form = |i: &usize| match Form::of(&done[*i]) {
+            Some(Form::Pointwise(_)) => pointwise,
+            Some(Form::Product(_)) => !pointwise,
+            None => false,
+        };
+        (0..done.len()).rev().filter(form).find(fits)
+    };
+    find(true).or_else(|| find(false))
+}
+
+/// The step that computes what both did. `second` is pointwise.
 fn join(graph: &Graph, first: &Step, second: &Step, is_read: impl Fn(&BufferId) -> bool) -> Step {
-    let (Some(a), Some(b)) = (pure(first), pure(second)) else { return second.clone() };
-    let mut operands: Vec<BufferId> = first.inputs.clone();
-    operands.extend(second.inputs.iter().filter(|id| !first.outputs.contains(id)));
+    let (Some(a), Some(Form::Pointwise(b))) = (Form::of(first), Form::of(second)) else {
+        return second.clone();
+    };
+    let product = match a {
+        Form::Pointwise(_) => None,
+        Form::Product(matmul) => Some(matmul),
+    };
+    // Operands of the joint program; the plain product has no buffer.
+    let skipped = if product.is_some() { 2 } else { 0 };
+    let own = &first.inputs[skipped..];
+    let mut operands: Vec<Option<BufferId>> = product.iter().map(|_| None).collect();
+    operands.extend(own.iter().copied().map(Some));
+    let news = second.inputs.iter().filter(|id| !first.outputs.contains(id));
+    operands.extend(news.copied().map(Some));
     let mut builder = Builder::new(operands.len());
-    let input = |builder: &mut Builder, id: &BufferId| {
-        let place = operands.iter().position(|o| o == id).expect("invariant: collected above");
+    let input = |builder: &mut Builder, id: Option<BufferId>| {
+        let place = operands.iter().position(|o| *o == id).expect("invariant: collected above");
         builder.push(Node::Input(place))
     };
-    let reads: Vec<_> = first.inputs.iter().map(|id| input(&mut builder, id)).collect();
-    let results = builder.inline(a.program(), &reads);
+    let mut reads: Vec<_> = product.iter().map(|_| input(&mut builder, None)).collect();
+    reads.extend(own.iter().map(|id| input(&mut builder, Some(*id))));
+    let results = match a {
+        Form::Pointwise(program) => builder.inline(program, &reads),
+        Form::Product(Matmul { epilogue: Some(program), .. }) => builder.inline(program, &reads),
+        Form::Product(_) => reads,
+    };
     let reads: Vec<_> = second
         .inputs
         .iter()
         .map(|id| match first.outputs.iter().position(|o| o == id) {
             Some(place) => results[place],
-            None => input(&mut builder, id),
+            None => input(&mut builder, Some(*id)),
         })
         .collect();
-    let mut values = builder.inline(b.program(), &reads);
+    let mut values = builder.inline(b, &reads);
     let mut outputs = second.outputs.clone();
     for (id, value) in first.outputs.iter().zip(results) {
         if is_read(id) {
@@ -86,13 +123,18 @@ fn join(graph: &Graph, first: &Step, second: &Step, is_read: impl Fn(&BufferId) 
             values.push(value);
         }
     }
-    let operands: Vec<_> = operands.into_iter().map(Some).collect();
-    let (program, inputs) = compact(&builder.finish(values), &operands);
-    let shape = graph.ty(second.outputs[0]).shape.clone();
-    let op = Pointwise::from_program(program).with_shape(shape);
+    let (program, read) = compact(&builder.finish(values), &operands);
+    let op: AnyOp = match product {
+        Some(matmul) => Arc::new(matmul.with_epilogue(program)),
+        None => {
+            let shape = graph.ty(second.outputs[0]).shape.clone();
+            Arc::new(Pointwise::from_program(program).with_shape(shape))
+        }
+    };
+    let inputs = first.inputs[..skipped].iter().copied().chain(read).collect();
     let layer = match first.layer == second.layer {
         true => first.layer.clone(),
         false => format!("{} + {}", first.layer, second.layer),
     };
-    Step { op: Arc::new(op), inputs, outputs, layer }
+    Step { op, inputs, outputs, layer }
 }

@@ -3,8 +3,10 @@
 //! `U` is the unit roundoff of `f32`. A bound belongs to one output element; the reference is `f64`
 //! on the same inputs, so rounding of inputs does not enter.
 
+use std::sync::Arc;
+
 use ironwarp::cpu::math;
-use ironwarp::op::expression::{Binary, Node, Program, Unary};
+use ironwarp::op::expression::{Binary, Expr, Node, Program, Unary};
 use ironwarp::op::pointwise::Pointwise;
 use ironwarp::op::{Case, Op};
 
@@ -54,15 +56,31 @@ fn reference(op: &dyn Op, case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
     super::model::run_reference(op, case, inputs)
 }
 
-/// γ with the probabilistic analysis of Higham and Mary (2019): `6 √k u |A||B|`.
+/// γ with the probabilistic analysis of Higham and Mary (2019): `6 √k u |A||B|`. With an epilogue it
+/// is the bound of the program's first operand.
 fn matmul(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let op = case.op.as_matmul().expect("a matrix product");
+    let plain = Case { op: Arc::new(op.with_epilogue(identity())), ..case.clone() };
+    let plain = Case { inputs: case.inputs[..2].to_vec(), ..plain };
     let absolute: Vec<Vec<f64>> =
-        inputs.iter().map(|x| x.iter().map(|x| x.abs()).collect()).collect();
+        inputs[..2].iter().map(|x| x.iter().map(|x| x.abs()).collect()).collect();
     let elements = |i: usize| inputs[i].len() as f64;
-    let products = reference(&*case.op, case, &absolute);
+    let products = reference(&*plain.op, &plain, &absolute).remove(0);
     // m·k · k·n / (m·n) = k², for every batch.
-    let depth = (elements(0) * elements(1) / products[0].len() as f64).sqrt();
-    products.iter().map(|c| c.iter().map(|c| 6.0 * depth.sqrt() * U * c).collect()).collect()
+    let depth = (elements(0) * elements(1) / products.len() as f64).sqrt();
+    let bounds: Vec<f64> = products.iter().map(|c| 6.0 * depth.sqrt() * U * c).collect();
+    let Some(program) = &op.epilogue else { return vec![bounds] };
+    let mut types = case.inputs.clone();
+    types.splice(..2, plain.op.outputs(&plain.inputs).expect("the case's types fit"));
+    let mut operands = inputs.to_vec();
+    operands.splice(..2, reference(&*plain.op, &plain, &inputs[..2]));
+    let tail = Case { inputs: types, ..case.clone() };
+    running_error(program, &tail, &operands, &bounds)
+}
+
+/// The epilogue that changes nothing.
+fn identity() -> Program {
+    Program::new(1, &[Expr::input(0)])
 }
 
 /// Depth of the summation tree times `u Σ|x|`: 64 or 1024/16 in a block, then the blocks, then the
@@ -184,11 +202,20 @@ fn norm_gradient(inputs: &[Vec<f64>], centred: bool) -> Vec<f64> {
     bounds
 }
 
-/// Running error analysis of the program, element by element: every node's bound follows from its
-/// operands' bounds, its slope and its own rounding (Higham 2002, section 3.3).
 fn pointwise(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let op = case.op.as_pointwise().expect("a pointwise op");
-    let program = op.program();
+    running_error(op.program(), case, inputs, &[])
+}
+
+/// Running error analysis of a program, element by element: every node's bound follows from its
+/// operands' bounds, its slope and its own rounding (Higham 2002, section 3.3). Operand 0 is off by
+/// `first`, or exact if that is empty; the others are exact.
+fn running_error(
+    program: &Program,
+    case: &Case,
+    inputs: &[Vec<f64>],
+    first: &[f64],
+) -> Vec<Vec<f64>> {
     // One program whose results are all nodes gives every intermediate value by the reference.
     let count = program.nodes().len();
     let all = Pointwise::from_program(with_all_results(program));
@@ -198,7 +225,10 @@ fn pointwise(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
     for i in 0..count {
         for e in 0..elements {
             let at = |n: usize| (values[n][e], bounds[n][e]);
-            bounds[i][e] = node_bound(program.nodes()[i], values[i][e], at);
+            bounds[i][e] = match program.nodes()[i] {
+                Node::Input(0) => first.get(e).copied().unwrap_or(0.0),
+                node => node_bound(node, values[i][e], at),
+            };
         }
     }
     program.outputs().iter().map(|&o| bounds[o].clone()).collect()

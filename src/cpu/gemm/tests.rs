@@ -91,10 +91,13 @@ fn tiles_cover_c_once_and_the_epilogue_sees_each_element_once() {
             for task in 0..product.tasks() {
                 let (rows, columns) = product.tile(task);
                 let part = matrix.part(rows, columns);
-                product.compute_with(kernels, task, &a, &b, part, &mut |row, column, values| {
-                    for (x, place) in values.iter_mut().zip(&mut seen[row * n + column..]) {
-                        *place += *x;
-                        *x = -*x;
+                product.compute_with(kernels, task, &a, &b, part, &mut |row, column, mut block| {
+                    for i in 0..block.rows() {
+                        let places = &mut seen[(row + i) * n + column..];
+                        for (x, place) in block.row_mut(i).iter_mut().zip(places) {
+                            *place += *x;
+                            *x = -*x;
+                        }
                     }
                 });
             }

@@ -66,9 +66,7 @@ pub(super) unsafe fn walk(
                 // SAFETY: as above; the chunk has been packed.
                 unsafe { work.multiply(&block, &chunk, &ks, &mut c) };
                 if ks.end == k {
-                    for row in 0..c.rows() {
-                        epilogue(block.start + row, start, c.row_mut(row));
-                    }
+                    epilogue(block.start, start, c);
                 }
             }
         }

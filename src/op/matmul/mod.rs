@@ -2,22 +2,40 @@
 //!
 //! `A` is `[.., m, k]`, or `[.., k, m]` with `transpose_a`; `B` is `[.., k, n]`, or `[.., n, k]`
 //! with `transpose_b`. Leading dimensions must be equal, or `B` has none and serves all matrices.
+//!
+//! With an epilogue, a scalar program is applied to every element of `C` while it is in the cache:
+//! bias and activation in the forward pass, the activation's derivative in the backward pass.
+//! `plan/fuse.rs` puts it there.
 
+mod cases;
 mod kernel;
+mod launch;
+mod tile;
+
+pub use tile::{Tile, tiles};
 
 use serde::{Deserialize, Serialize};
 
+use super::expression::Program;
+use super::pointwise;
 use super::reshape::Reshape;
-use super::{BufferId, CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
+use super::{
+    BufferId, CallTypes, CpuKernel, Family, Gradient, Launches, Op, OpError, ReferenceCall, Target,
+};
 use crate::tensor::{DType, Dim, Shape, TensorType};
 
 /// Matrix multiplication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Matmul {
     /// Whether `A` is stored with its last two dimensions swapped.
     pub transpose_a: bool,
     /// Whether `B` is stored with its last two dimensions swapped.
     pub transpose_b: bool,
+    /// What is computed from every element of the product. Operands: the product, then the step's
+    /// inputs after `A` and `B`, broadcast to the product's shape. Its results are the outputs, each
+    /// of that shape; without an epilogue the product is the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epilogue: Option<Program>,
 }
 
 /// The dimensions of one multiplication.
@@ -30,19 +48,37 @@ struct Dims {
 }
 
 impl Matmul {
+    /// The product with or without transposes, and no epilogue.
+    pub fn new(transpose_a: bool, transpose_b: bool) -> Self {
+        Matmul { transpose_a, transpose_b, epilogue: None }
+    }
+
     /// `A · B`.
     pub fn nn() -> Self {
-        Matmul { transpose_a: false, transpose_b: false }
+        Self::new(false, false)
     }
 
     /// `A · Bᵀ`: a dense layer, whose weight is `[out, in]`.
     pub fn nt() -> Self {
-        Matmul { transpose_a: false, transpose_b: true }
+        Self::new(false, true)
     }
 
     /// `Aᵀ · B`: the gradient of a weight.
     pub fn tn() -> Self {
-        Matmul { transpose_a: true, transpose_b: false }
+        Self::new(true, false)
+    }
+
+    /// The same product with this epilogue in place of any that it had.
+    pub fn with_epilogue(&self, program: Program) -> Self {
+        Matmul { epilogue: Some(program), ..*self }
+    }
+
+    /// Operands beyond `A` and `B`, and results.
+    fn extent(&self) -> (usize, usize) {
+        match &self.epilogue {
+            Some(program) => (program.inputs().saturating_sub(1), program.outputs().len()),
+            None => (0, 1),
+        }
     }
 
     /// The dimensions, matrices of `A` stacked where `B` serves all of them.
@@ -89,9 +125,14 @@ impl Op for Matmul {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, OpError> {
-        let [a, b] = inputs else {
+        let (operands, results) = self.extent();
+        let [a, b, others @ ..] = inputs else {
             return Err(OpError(format!("matmul takes two inputs, got {}", inputs.len())));
         };
+        if others.len() != operands {
+            let got = inputs.len();
+            return Err(OpError(format!("matmul takes {} inputs here, got {got}", 2 + operands)));
+        }
         if a.dtype != DType::F32 || b.dtype != DType::F32 {
             return Err(OpError(format!("matmul takes f32, got {a} and {b}")));
         }
@@ -102,21 +143,27 @@ impl Op for Matmul {
         if shape[1..].iter().any(|d| matches!(d, Dim::Rows(_))) {
             return Err(OpError("matmul: the rows of the batch must stay first".into()));
         }
-        Ok(vec![TensorType::f32(Shape(shape))])
+        let shape = Shape(shape);
+        for other in others {
+            pointwise::operand(other, &shape)?;
+        }
+        Ok(vec![TensorType::f32(shape); results])
     }
 
     fn backward(&self, gradient: &mut Gradient<'_>) -> Result<(), OpError> {
+        if self.epilogue.is_some() {
+            return Err(OpError(
+                "a matmul with an epilogue has no gradient; differentiate before fusion".into(),
+            ));
+        }
         let Some(upstream) = gradient.upstream(0) else { return Ok(()) };
         let (a, b) = (gradient.input(0), gradient.input(1));
         if gradient.needs(0) {
             // dA = dC · op(B)ᵀ, or its transpose op(B) · dCᵀ.
-            let result =
-                match (self.transpose_a, self.transpose_b) {
-                    (false, tb) => gradient
-                        .one(Matmul { transpose_a: false, transpose_b: !tb }, &[upstream, b])?,
-                    (true, tb) => gradient
-                        .one(Matmul { transpose_a: tb, transpose_b: true }, &[b, upstream])?,
-                };
+            let result = match (self.transpose_a, self.transpose_b) {
+                (false, tb) => gradient.one(Matmul::new(false, !tb), &[upstream, b])?,
+                (true, tb) => gradient.one(Matmul::new(tb, true), &[b, upstream])?,
+            };
             gradient.set(0, result);
         }
         if gradient.needs(1) {
@@ -127,13 +174,10 @@ impl Op for Matmul {
             };
             // dB = op(A)ᵀ · dC, or its transpose dCᵀ · op(A).
             let ta = self.transpose_a;
-            let result =
-                match self.transpose_b {
-                    false => gradient
-                        .one(Matmul { transpose_a: !ta, transpose_b: false }, &[a, upstream])?,
-                    true => gradient
-                        .one(Matmul { transpose_a: true, transpose_b: ta }, &[upstream, a])?,
-                };
+            let result = match self.transpose_b {
+                false => gradient.one(Matmul::new(!ta, false), &[a, upstream])?,
+                true => gradient.one(Matmul::new(true, ta), &[upstream, a])?,
+            };
             gradient.set(1, result);
         }
         Ok(())
@@ -158,21 +202,39 @@ impl Op for Matmul {
                 }
             }
         }
-        vec![result]
+        let Some(program) = &self.epilogue else { return vec![result] };
+        let sizes = call.output_sizes(0);
+        let others = call.inputs.iter().enumerate().skip(2);
+        let mut operands = vec![(result.as_slice(), sizes.clone())];
+        operands.extend(others.map(|(i, &x)| (x, call.input_sizes(i))));
+        pointwise::apply(program, &sizes, &operands, &call.live)
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
-        Box::new(kernel::MatmulKernel::new(*self, types))
+        Box::new(kernel::MatmulKernel::new(self, types))
+    }
+
+    fn as_matmul(&self) -> Option<&Matmul> {
+        Some(self)
+    }
+
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(self.launches_with(types, capacity, target, None))
     }
 
     fn label(&self) -> String {
         let letter = |transposed| if transposed { "t" } else { "n" };
-        format!("matmul {}{}", letter(self.transpose_a), letter(self.transpose_b))
+        let product = format!("matmul {}{}", letter(self.transpose_a), letter(self.transpose_b));
+        match &self.epilogue {
+            None => product,
+            Some(program) => format!("{product} + {program}"),
+        }
     }
 
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
         let Sizes { batch, m, n, k } = self.sizes(types, rows);
-        2 * (batch * m * n) as u64 * k as u64
+        let epilogue = self.epilogue.as_ref().map_or(0, pointwise::work);
+        (batch * m * n) as u64 * (2 * k as u64 + epilogue)
     }
 }
 
@@ -212,33 +274,4 @@ fn stack(gradient: &mut Gradient<'_>, value: BufferId) -> Result<BufferId, OpErr
     let first = if shape.has_rows() { Dim::Rows(count) } else { Dim::Fixed(count) };
     let shape = Shape(vec![first, *last]);
     gradient.one(Reshape { shape }, &[value])
-}
-
-impl Family for Matmul {
-    const NAME: &'static str = "matmul";
-
-    fn cases() -> Vec<Case> {
-        let mut cases = Vec::new();
-        for transpose_a in [false, true] {
-            for transpose_b in [false, true] {
-                let op = Matmul { transpose_a, transpose_b };
-                let pair = |m: usize, k: usize, swap| if swap { [k, m] } else { [m, k] };
-                for (m, k, n) in [(1, 1, 1), (2, 3, 5), (17, 33, 65), (1, 64, 7), (37, 129, 1)] {
-                    let a = TensorType::f32(Shape::fixed(&pair(m, k, transpose_a)));
-                    let b = TensorType::f32(Shape::fixed(&pair(k, n, transpose_b)));
-                    cases.push(Case::new(op, vec![a, b], 1));
-                }
-                let a = TensorType::f32(Shape::rows(&pair(5, 7, transpose_a)));
-                let b = TensorType::f32(Shape::rows(&pair(7, 3, transpose_b)));
-                cases.push(Case::new(op, vec![a, b], 3));
-            }
-        }
-        let rows = |dims: &[usize]| TensorType::f32(Shape::rows(dims));
-        let fixed = |dims: &[usize]| TensorType::f32(Shape::fixed(dims));
-        cases.push(Case::new(Matmul::nt(), vec![rows(&[64]), fixed(&[10, 64])], 17));
-        cases.push(Case::new(Matmul::nn(), vec![rows(&[13]), fixed(&[13, 1])], 1));
-        cases.push(Case::new(Matmul::tn(), vec![rows(&[5]), rows(&[11])], 29));
-        cases.push(Case::new(Matmul::nt(), vec![rows(&[4, 6]), fixed(&[5, 6])], 3));
-        cases
-    }
 }

@@ -4,18 +4,21 @@
 //! Operands broadcast as in NumPy. With `updates = u`, the first `u` outputs are read before they
 //! are written; the program sees their old elements as operands after the inputs.
 
+mod interpreter;
 mod kernel;
 mod launch;
+mod layout;
 mod loops;
 
-pub(crate) use kernel::MAX_OUTPUTS;
+pub(crate) use interpreter::{Area, Interpreter, MAX_OUTPUTS, Source};
+pub(super) use launch::{applied, loaded, parameters};
 
 use serde::{Deserialize, Serialize};
 
 use super::expression::{Builder, Expr, Node, Program};
 use super::reduce::sum_to;
 use super::{
-    Access, BufferId, CallTypes, Case, CpuKernel, Family, Gradient, Launches, Op, OpError,
+    Access, BufferId, CallTypes, Case, CpuKernel, Family, Gradient, Launches, Live, Op, OpError,
     ReferenceCall, Target,
 };
 use crate::random;
@@ -129,6 +132,27 @@ pub fn broadcast(shapes: &[&Shape]) -> Result<Shape, OpError> {
     Ok(Shape(dims))
 }
 
+fn operand_type(ty: &TensorType) -> Result<(), OpError> {
+    match ty.dtype {
+        DType::F32 | DType::U32 => Ok(()),
+        _ => Err(OpError(format!("operands must be f32 or u32, got {ty}"))),
+    }
+}
+
+/// Checks that an operand broadcasts to outputs of this shape.
+pub(crate) fn operand(ty: &TensorType, output: &Shape) -> Result<(), OpError> {
+    operand_type(ty)?;
+    match broadcast(&[&ty.shape, output])? == *output {
+        true => Ok(()),
+        false => Err(OpError(format!("an operand of shape {} does not fit {output}", ty.shape))),
+    }
+}
+
+/// Operations for each element.
+pub(crate) fn work(program: &Program) -> u64 {
+    program.nodes().iter().filter(|n| n.operands().next().is_some()).count() as u64
+}
+
 /// Element strides of an operand inside the output's sizes: 0 where it is broadcast.
 pub(crate) fn broadcast_strides(sizes: &[usize], output: &[usize]) -> Vec<usize> {
     let mut strides = vec![0; output.len()];
@@ -160,9 +184,7 @@ impl Op for Pointwise {
                 inputs.len() + self.updates
             )));
         }
-        if let Some(bad) = inputs.iter().find(|t| !matches!(t.dtype, DType::F32 | DType::U32)) {
-            return Err(OpError(format!("operands must be f32 or u32, got {bad}")));
-        }
+        inputs.iter().try_for_each(operand_type)?;
         let shapes: Vec<_> = inputs.iter().map(|t| &t.shape).collect();
         let mut shape = broadcast(&shapes)?;
         if let Some(wanted) = &self.shape {
@@ -206,30 +228,10 @@ impl Op for Pointwise {
 
     fn reference(&self, call: &ReferenceCall<'_>) -> Vec<Vec<f64>> {
         let sizes = call.output_sizes(0);
-        let count: usize = sizes.iter().product();
-        let strides: Vec<_> = (0..call.inputs.len())
-            .map(|i| broadcast_strides(&call.input_sizes(i), &sizes))
-            .collect();
-        let mut results = vec![Vec::with_capacity(count); self.program.outputs().len()];
-        for element in 0..count {
-            let index = |strides: &[usize]| {
-                let (mut rest, mut at) = (element, 0);
-                for (size, stride) in sizes.iter().zip(strides).rev() {
-                    at += rest % size * stride;
-                    rest /= size;
-                }
-                at
-            };
-            let mut operands: Vec<f64> =
-                call.inputs.iter().zip(&strides).map(|(x, s)| x[index(s)]).collect();
-            operands.extend(call.outputs[..self.updates].iter().map(|old| old[element]));
-            let uniform = |stream| {
-                f64::from(random::uniform(call.live.seed, stream, call.live.step, element as u64))
-            };
-            let values = self.program.evaluate(&operands, uniform);
-            results.iter_mut().zip(values).for_each(|(result, value)| result.push(value));
-        }
-        results
+        let inputs = call.inputs.iter().enumerate().map(|(i, &x)| (x, call.input_sizes(i)));
+        let old = call.outputs[..self.updates].iter().map(|&old| (old, sizes.clone()));
+        let operands: Vec<_> = inputs.chain(old).collect();
+        apply(&self.program, &sizes, &operands, &call.live)
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
@@ -249,34 +251,65 @@ impl Op for Pointwise {
     }
 
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
-        let work = self.program.nodes().iter().filter(|n| n.operands().next().is_some()).count();
-        work as u64 * types.outputs[0].shape.elements(rows) as u64
+        work(&self.program) * types.outputs[0].shape.elements(rows) as u64
     }
 }
 
-/// Leaves out the operands that a program does not read, and joins equal ones.
+/// The definition: the program on every element, operands (with their sizes) broadcast to `sizes`.
+pub(crate) fn apply(
+    program: &Program,
+    sizes: &[usize],
+    operands: &[(&[f64], Vec<usize>)],
+    live: &Live,
+) -> Vec<Vec<f64>> {
+    let strides: Vec<_> = operands.iter().map(|(_, own)| broadcast_strides(own, sizes)).collect();
+    let count: usize = sizes.iter().product();
+    let mut results = vec![Vec::with_capacity(count); program.outputs().len()];
+    for element in 0..count {
+        let index = |strides: &[usize]| {
+            let (mut rest, mut at) = (element, 0);
+            for (size, stride) in sizes.iter().zip(strides).rev() {
+                at += rest % size * stride;
+                rest /= size;
+            }
+            at
+        };
+        let elements: Vec<f64> =
+            operands.iter().zip(&strides).map(|((x, _), s)| x[index(s)]).collect();
+        let uniform =
+            |stream| f64::from(random::uniform(live.seed, stream, live.step, element as u64));
+        let values = program.evaluate(&elements, uniform);
+        results.iter_mut().zip(values).for_each(|(result, value)| result.push(value));
+    }
+    results
+}
+
+/// Leaves out the operands that a program does not read, and joins equal ones. Operands without a
+/// buffer are left out too, except the first ones.
 pub(crate) fn compact(
     program: &Program,
     operands: &[Option<BufferId>],
 ) -> (Program, Vec<BufferId>) {
+    let fixed = operands.iter().take_while(|operand| operand.is_none()).count();
     let mut read: Vec<BufferId> = Vec::new();
-    let mut slots = Vec::new();
+    let mut slots: Vec<Option<usize>> = Vec::new();
     for (i, operand) in operands.iter().enumerate() {
-        let slot = match operand {
+        slots.push(match operand {
             Some(id) if program.reads(i) => {
-                read.iter().position(|r| r == id).unwrap_or_else(|| {
+                let place = read.iter().position(|r| r == id).unwrap_or(read.len());
+                if place == read.len() {
                     read.push(*id);
-                    read.len() - 1
-                })
+                }
+                Some(fixed + place)
             }
-            _ => usize::MAX,
-        };
-        slots.push(slot);
+            None if i < fixed => Some(i),
+            _ => None,
+        });
     }
-    let mut builder = Builder::new(read.len());
+    let mut builder = Builder::new(fixed + read.len());
     let nodes: Vec<usize> = slots
         .iter()
-        .map(|&slot| if slot == usize::MAX { slot } else { builder.push(Node::Input(slot)) })
+        .map(|slot| slot.map_or(usize::MAX, |slot| builder.push(Node::Input(slot))))
         .collect();
     let outputs = builder.inline(program, &nodes);
     (builder.finish(outputs), read)
