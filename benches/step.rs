@@ -164,13 +164,13 @@ fn update(c: &mut Criterion) {
     let plan = Arc::new(Plan::build(&request, &lasting).expect("a plan"));
     let mut cpu = CpuExecutor::new(&lasting, default_threads()).expect("threads start");
     let group = &lasting.groups[0];
-    cpu.write(group.parameter, &numbers(group.elements, 7));
+    cpu.write(group.parameter, &numbers(group.elements, 7)).expect("memory");
     for (&scalar, value) in group.scalars.iter().zip([1e-3, 1.0, 0.0]) {
-        cpu.write(scalar, &[value]);
+        cpu.write(scalar, &[value]).expect("memory");
     }
     let id = cpu.load(plan.clone()).expect("memory");
     let live = Live { rows: 1, seed: 0, step: 1 };
-    cpu.run(id, 0..plan.update.end, &live);
+    cpu.run(id, 0..plan.update.end, &live).expect("the plan runs");
     println!("adam: an in-place stream reaches {:.1} GB/s", stream(28 * COUNT / 8));
     let mut bench = c.benchmark_group("update");
     bench.throughput(Throughput::Bytes(28 * COUNT as u64)).sample_size(20);

@@ -98,6 +98,58 @@ pub enum DeviceError {
         /// Bytes asked for.
         needed: u64,
     },
+    /// An op of the plan has no form for the device.
+    #[error(
+        "layer `{layer}`: the op `{op}` has no form for `{device}`; train on the CPU or write \
+         `Op::launches` for it"
+    )]
+    NoForm {
+        /// The device.
+        device: String,
+        /// The layer.
+        layer: String,
+        /// The op.
+        op: String,
+    },
+    /// A call of the driver failed.
+    #[error("`{device}`: {call} failed: {message}")]
+    Driver {
+        /// The device.
+        device: String,
+        /// The driver's function.
+        call: &'static str,
+        /// The driver's name, number and text of the error.
+        message: String,
+    },
+    /// The device can compute nothing more in this process.
+    #[error(
+        "`{device}` is lost: {call} reports {message}; it can't be used again in this process. Files \
+         written before are whole: start again and resume from the last checkpoint"
+    )]
+    Lost {
+        /// The device.
+        device: String,
+        /// The call that reported it; an earlier launch may be the cause.
+        call: &'static str,
+        /// The driver's name, number and text of the error.
+        message: String,
+    },
+    /// A kernel's source does not compile.
+    #[error(
+        "kernel `{kernel}` does not compile with {compiler}: {message}\noptions: {options}\n{log}"
+    )]
+    Compile {
+        /// The kernel.
+        kernel: String,
+        /// The compiler and its version.
+        compiler: String,
+        /// What it was called with.
+        options: String,
+        /// The first error, with the lines of the source around it.
+        message: String,
+        /// All that the compiler wrote.
+        log: String,
+    },
 }
 
 /// The data is malformed or does not fit the model.

@@ -64,7 +64,15 @@ const UNSAFE_FILES: Reasons = &[
     ("src/exec/cpu/memory.rs", "pieces of the arenas, disjoint by the verified plan"),
     ("src/exec/cpu/team.rs",   "lends a job on the caller's stack to the team's threads"),
     ("tests/allocations.rs",   "counts what the allocator is asked for"),
-    ("src/exec/cuda/mod.rs",   "asks whether the driver library is there"),
+    ("src/exec/cuda/library.rs", "opens NVIDIA's libraries"),
+    ("src/exec/cuda/driver/mod.rs",    "calls the driver, a C library"),
+    ("src/exec/cuda/driver/memory.rs", "memory that the driver gives and takes back"),
+    ("src/exec/cuda/driver/stream.rs", "work that the driver queues"),
+    ("src/exec/cuda/driver/code.rs",   "code that the driver loads"),
+    ("src/exec/cuda/cards.rs", "asks the driver for a card's figures"),
+    ("src/exec/cuda/nvrtc.rs", "calls the compiler, a C library"),
+    ("tests/emulator/src/library.rs", "loads the stand-in libraries and calls their controls"),
+    ("tests/emulator/tests/suite/card.rs", "drives the emulated card through the bindings"),
     ("benches/gemm.rs",        "calls the rival matrix product on pointers"),
 ];
 

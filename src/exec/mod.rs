@@ -1,10 +1,11 @@
 //! Executors: they walk a plan's steps and know ops only through their trait.
 
 pub mod cpu;
-mod cuda;
+pub mod cuda;
 mod device;
 pub mod reference;
 
+pub use cuda::doctor;
 pub use device::Device;
 
 use std::ops::Range;

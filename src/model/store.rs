@@ -39,8 +39,6 @@ struct StoredParameter {
     value: u32,
     shape: Vec<usize>,
     init: Init,
-    trainable: bool,
-    decays: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,8 +83,6 @@ impl Network {
                     value: p.buffer.0,
                     shape: self.shape(p),
                     init: p.init,
-                    trainable: p.trainable,
-                    decays: p.decays,
                 })
                 .collect(),
             steps: self
@@ -135,8 +131,7 @@ impl Network {
         for p in stored.parameters {
             let ty = TensorType::f32(crate::tensor::Shape::fixed(&p.shape));
             let buffer = reader.add(&p.name, p.value, ty, Role::Parameter)?;
-            let (init, trainable, decays) = (p.init, p.trainable, p.decays);
-            parameters.push(Parameter { name: p.name, buffer, init, trainable, decays });
+            parameters.push(Parameter { name: p.name, buffer, init: p.init });
         }
         for step in stored.steps {
             reader.step(step, registry)?;

@@ -110,31 +110,70 @@ impl SmallModel {
         (Arc::new(Plan::build(&request, &lasting).expect("a plan")), lasting)
     }
 
+    /// Several cases of one number of rows as one model: feeds and outputs case after case.
+    pub fn of_cases(cases: &[Case]) -> Self {
+        let mut all = SmallModel::of_case(&cases[0]);
+        for case in &cases[1..] {
+            let start = all.feeds.len();
+            assert_eq!(case.rows, all.rows, "one plan, one number of rows");
+            for (i, ty) in case.inputs.iter().enumerate() {
+                all.feeds.push(all.graph.add(format!("x{}", start + i), ty.clone(), Role::Input));
+            }
+            let outputs = all.graph.call(case.op.clone(), &all.feeds[start..], "case");
+            for id in outputs.expect("the case's types fit") {
+                all.outputs.push((format!("y{}", all.outputs.len()), id));
+            }
+        }
+        all
+    }
+
     /// The outputs by the CPU executor.
     pub fn run_cpu(&self, threads: usize, inputs: &[Vec<f64>]) -> Vec<Vec<f32>> {
-        let (plan, lasting) = self.build(None);
         let threads = NonZeroUsize::new(threads).expect("not zero");
-        let mut cpu = CpuExecutor::new(&lasting, threads).expect("threads start");
-        let id = cpu.load(plan.clone()).expect("memory");
-        for (n, values) in inputs.iter().enumerate() {
-            let Some(feed) = plan.feed(&self.graph.buffer(self.feeds[n]).name) else {
-                continue;
-            };
-            cpu.feed(id, feed, self.rows, &mut |target| match target {
+        let make = |lasting: &Lasting| CpuExecutor::new(lasting, threads).expect("threads start");
+        self.load(make).run(inputs)
+    }
+
+    /// The model's forward pass on an executor.
+    pub fn load<E: Executor>(&self, make: impl FnOnce(&Lasting) -> E) -> Loaded<E> {
+        let (plan, lasting) = self.build(None);
+        let mut executor = make(&lasting);
+        let id = executor.load(plan.clone()).expect("the plan loads");
+        let feed = |id: &BufferId| plan.feed(&self.graph.buffer(*id).name);
+        let feeds = self.feeds.iter().map(feed).collect();
+        Loaded { executor, plan, id, feeds, rows: self.rows }
+    }
+}
+
+/// A small model on an executor.
+pub struct Loaded<E> {
+    executor: E,
+    plan: Arc<Plan>,
+    id: PlanId,
+    feeds: Vec<Option<BufferId>>,
+    rows: usize,
+}
+
+impl<E: Executor> Loaded<E> {
+    /// Feeds the inputs, runs the forward pass and returns the outputs.
+    pub fn run(&mut self, inputs: &[Vec<f64>]) -> Vec<Vec<f32>> {
+        for (feed, values) in self.feeds.iter().zip(inputs) {
+            let Some(feed) = *feed else { continue };
+            let fill = &mut |target: FeedMut<'_>| match target {
                 FeedMut::F32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as f32),
                 FeedMut::U32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as u32),
-            })
-            .expect("memory");
+            };
+            self.executor.feed(self.id, feed, self.rows, fill).expect("memory");
         }
-        cpu.run(id, plan.forward.clone(), &live(self.rows)).expect("the plan runs");
-        plan.outputs
-            .iter()
-            .map(|(_, buffer)| {
-                let mut elements = vec![0.0; plan.graph.ty(*buffer).shape.elements(self.rows)];
-                cpu.fetch(id, *buffer, self.rows, &mut elements).expect("the plan runs");
-                elements
-            })
-            .collect()
+        let forward = self.plan.forward.clone();
+        self.executor.run(self.id, forward, &live(self.rows)).expect("the plan runs");
+        let fetch = |(_, buffer): &(String, BufferId)| {
+            let mut elements = vec![0.0; self.plan.graph.ty(*buffer).shape.elements(self.rows)];
+            let fetched = self.executor.fetch(self.id, *buffer, self.rows, &mut elements);
+            fetched.expect("the plan runs");
+            elements
+        };
+        self.plan.outputs.iter().map(fetch).collect()
     }
 }
 

@@ -78,7 +78,8 @@ pub(crate) fn skip_space(code: &str, at: usize) -> usize {
 
 const SKIPPED: [&str; 6] =
     ["target", "corpus", "artifacts", "shared", "__pycache__", "proptest-regressions"];
-const EXTENSIONS: [&str; 10] = ["rs", "cu", "cuh", "toml", "md", "py", "sh", "snap", "json", "txt"];
+const EXTENSIONS: [&str; 12] =
+    ["rs", "cu", "cuh", "cpp", "h", "toml", "md", "py", "sh", "snap", "json", "txt"];
 const NAMED: [&str; 5] = ["justfile", "run", "LICENSE-MIT", "LICENSE-APACHE", ".gitignore"];
 
 fn walk(folder: &Path, prefix: &str, files: &mut Vec<Source>) {

@@ -1,18 +1,29 @@
-//! What is known of the machine's NVIDIA driver. The executor that runs plans on a card is not
-//! there yet, so the answer always says why the CPU is used.
+//! Plans on an NVIDIA card: finding the libraries, compiling kernels, and the executor.
 
-/// Why no CUDA device can be used now.
-pub(super) fn unavailable() -> &'static str {
-    if driver_is_present() {
-        "an NVIDIA driver was found, but this version trains on the CPU alone; use `Device::cpu()`"
-    } else {
-        "no NVIDIA driver (libcuda.so.1) was found, and this version trains on the CPU alone; \
-         use `Device::cpu()`"
-    }
+mod cache;
+mod cards;
+mod compile;
+pub mod doctor;
+mod driver;
+mod executor;
+mod library;
+mod nvrtc;
+mod places;
+
+pub use cards::Card;
+pub use executor::{CudaExecutor, Replay};
+
+use crate::error::DeviceError;
+use compile::Compiler;
+
+/// The card of this index, if all that it needs is there and fits together.
+pub(super) fn card(index: usize) -> Result<Card, DeviceError> {
+    Ok(card_and_compiler(index)?.0)
 }
 
-#[allow(unsafe_code)]
-fn driver_is_present() -> bool {
-    // SAFETY: loads the driver library if it is there and nothing else; the handle is kept.
-    unsafe { cudarc::driver::sys::is_culib_present() }
+fn card_and_compiler(index: usize) -> Result<(Card, Compiler), DeviceError> {
+    cards::usable(index).map_err(|problem| DeviceError::Unusable {
+        device: format!("cuda:{index}"),
+        message: format!("{}; {}; `ironwarp doctor` tells more", problem.what, problem.fix),
+    })
 }

@@ -1,0 +1,112 @@
+//! Memory of the device, and memory of the host that the device reads.
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use cudarc::driver::{DriverError, result, sys};
+
+use super::{Address, Context, Stream};
+use crate::error::DeviceError;
+
+/// Memory of the device.
+#[derive(Debug)]
+pub(in crate::exec::cuda) struct Memory {
+    address: Address,
+    context: Arc<Context>,
+}
+
+impl Memory {
+    /// Zeroed memory. `what` it is for stands in the error.
+    pub(in crate::exec::cuda) fn zeroed(
+        context: &Arc<Context>,
+        stream: &Stream,
+        bytes: usize,
+    ) -> Result<Memory, DeviceError> {
+        let bytes = bytes.max(1);
+        // SAFETY: freed once, in `drop`.
+        let address = match unsafe { result::malloc_sync(bytes) } {
+            Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
+                return Err(DeviceError::OutOfMemory {
+                    device: context.name.clone(),
+                    needed: bytes as u64,
+                });
+            }
+            other => context.check("cuMemAlloc", other)?,
+        };
+        let memory = Memory { address, context: context.clone() };
+        // SAFETY: the memory is that long and nobody else knows it yet.
+        let set = unsafe { result::memset_d8_async(address, 0, bytes, stream.raw) };
+        context.check("cuMemsetD8Async", set)?;
+        Ok(memory)
+    }
+
+    /// Its address.
+    pub(in crate::exec::cuda) fn address(&self) -> Address {
+        self.address
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let _ = self.context.enter();
+        // SAFETY: allocated once, freed once; `cuMemFree` waits for work that uses it.
+        let _ = unsafe { result::free_sync(self.address) };
+    }
+}
+
+/// Memory of the host that the device reads by itself.
+#[derive(Debug)]
+pub(in crate::exec::cuda) struct Pinned {
+    start: *mut c_void,
+    bytes: usize,
+    context: Arc<Context>,
+}
+
+// SAFETY: plain memory, owned by this value.
+unsafe impl Send for Pinned {}
+
+impl Pinned {
+    /// Zeroed memory.
+    pub(in crate::exec::cuda) fn new(
+        context: &Arc<Context>,
+        bytes: usize,
+    ) -> Result<Pinned, DeviceError> {
+        let bytes = bytes.max(1);
+        // SAFETY: freed once, in `drop`.
+        let made = unsafe { result::malloc_host(bytes, 0) };
+        let start = context.check("cuMemHostAlloc", made)?;
+        // SAFETY: that many bytes were just allocated.
+        unsafe { start.cast::<u8>().write_bytes(0, bytes) };
+        Ok(Pinned { start, bytes, context: context.clone() })
+    }
+
+    /// The first bytes.
+    pub(in crate::exec::cuda) fn bytes(&self, count: usize) -> &[u8] {
+        assert!(count <= self.bytes, "invariant: a feed fits its staging memory");
+        // SAFETY: in bounds and initialised by `new`.
+        unsafe { std::slice::from_raw_parts(self.start.cast(), count) }
+    }
+
+    /// The first elements, as floats.
+    pub(in crate::exec::cuda) fn floats(&mut self, count: usize) -> &mut [f32] {
+        assert!(4 * count <= self.bytes, "invariant: a feed fits its staging memory");
+        // SAFETY: in bounds, aligned to a page, initialised by `new`; the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.start.cast(), count) }
+    }
+
+    /// The first elements, as integers.
+    pub(in crate::exec::cuda) fn integers(&mut self, count: usize) -> &mut [u32] {
+        assert!(4 * count <= self.bytes, "invariant: a feed fits its staging memory");
+        // SAFETY: as in `floats`; any bits are integers.
+        unsafe { std::slice::from_raw_parts_mut(self.start.cast(), count) }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let _ = self.context.enter();
+        // SAFETY: allocated once, freed once; the executor waits for its stream first.
+        let _ = unsafe { result::free_host(self.start) };
+    }
+}

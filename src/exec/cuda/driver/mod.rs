@@ -1,0 +1,102 @@
+//! The driver's objects as owned values: each frees itself, and every failure names its call.
+//!
+//! A context is current per thread, so [`Context::enter`] begins whatever touches the device.
+//! Nothing is freed while the device may still use it: streams are waited for first.
+#![allow(unsafe_code)]
+
+mod code;
+mod memory;
+mod stream;
+
+use std::sync::Arc;
+
+use cudarc::driver::{DriverError, result, sys};
+
+pub(super) use code::{Function, Prepared};
+pub(super) use memory::{Memory, Pinned};
+pub(super) use stream::{Event, Graph, Stream};
+
+use super::Card;
+use crate::error::DeviceError;
+
+/// An address on the device.
+pub(super) type Address = sys::CUdeviceptr;
+
+/// One device with its primary context.
+#[derive(Debug)]
+pub(super) struct Context {
+    raw: sys::CUcontext,
+    device: sys::CUdevice,
+    name: String,
+    capability: (u32, u32),
+}
+
+// SAFETY: the driver's handles may be used from any thread that has entered the context.
+unsafe impl Send for Context {}
+// SAFETY: as above; the driver locks what it shares.
+unsafe impl Sync for Context {}
+
+impl Context {
+    /// Retains a card's primary context; the driver was started when the card was found.
+    pub(super) fn open(card: &Card) -> Result<Arc<Context>, DeviceError> {
+        let name = format!("cuda:{}", card.index);
+        let device = explain(&name, "cuDeviceGet", result::device::get(card.index as i32))?;
+        // SAFETY: the driver gave this device; the context is released once, in `drop`.
+        let retained = unsafe { result::primary_ctx::retain(device) };
+        let raw = explain(&name, "cuDevicePrimaryCtxRetain", retained)?;
+        Ok(Arc::new(Context { raw, device, name, capability: card.capability }))
+    }
+
+    /// `cuda:0`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Compute capability.
+    pub(super) fn capability(&self) -> (u32, u32) {
+        self.capability
+    }
+
+    /// Makes it this thread's context.
+    pub(super) fn enter(&self) -> Result<(), DeviceError> {
+        // SAFETY: the context is retained until `drop`.
+        self.check("cuCtxSetCurrent", unsafe { result::ctx::set_current(self.raw) })
+    }
+
+    fn check<T>(
+        &self,
+        call: &'static str,
+        result: Result<T, DriverError>,
+    ) -> Result<T, DeviceError> {
+        explain(&self.name, call, result)
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: retained once, and everything made in it holds an `Arc` of it.
+        let _ = unsafe { result::primary_ctx::release(self.device) };
+    }
+}
+
+/// A failed call as our error. From 700 on, and where the card itself is at fault, the context can
+/// do nothing more.
+fn explain<T>(
+    device: &str,
+    call: &'static str,
+    result: Result<T, DriverError>,
+) -> Result<T, DeviceError> {
+    result.map_err(|error| {
+        let text = |found: Result<&std::ffi::CStr, DriverError>| {
+            found.map_or("unknown".into(), |text| text.to_string_lossy().into_owned())
+        };
+        let code = error.0 as u32;
+        let message =
+            format!("{} ({code}): {}", text(error.error_name()), text(error.error_string()));
+        let device = device.to_string();
+        match code {
+            214 | 219..=221 | 700..=719 => DeviceError::Lost { device, call, message },
+            _ => DeviceError::Driver { device, call, message },
+        }
+    })
+}

@@ -1,0 +1,99 @@
+//! Every op's CUDA kernels, over the op's own cases, on the emulated device: against the definition,
+//! and the same bits in every order of threads and blocks and for every content of fresh memory.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::model::{SmallModel, run_reference};
+use common::{bounds, inputs};
+use emulator::{Order, Settings};
+use ironwarp::exec::cuda::{CudaExecutor, Replay};
+use ironwarp::op::{Case, Registry};
+
+/// The cases by their number of rows: one plan each, whose kernels compile side by side.
+fn plans() -> BTreeMap<usize, Vec<Case>> {
+    let mut plans: BTreeMap<usize, Vec<Case>> = BTreeMap::new();
+    for case in Registry::standard().cases().into_iter().filter(|c| c.op.name() == "pointwise") {
+        plans.entry(case.rows).or_default().push(case);
+    }
+    plans
+}
+
+fn bits(values: &[Vec<f32>]) -> Vec<Vec<u32>> {
+    values.iter().map(|v| v.iter().map(|x| x.to_bits()).collect()).collect()
+}
+
+/// The outputs of all cases, in each order of threads, from fresh memory filled by the settings.
+fn run(cases: &[Case], replay: Replay, session: &emulator::Session) -> Vec<Vec<f32>> {
+    let model = SmallModel::of_cases(cases);
+    let inputs: Vec<_> = cases.iter().flat_map(|case| inputs(case, 0)).collect();
+    let make = |lasting: &_| CudaExecutor::new(lasting, 0, replay).expect("a device");
+    let mut loaded = model.load(make);
+    let first = loaded.run(&inputs);
+    for order in [Order::Reverse, Order::Random(1), Order::Random(2)] {
+        session.configure(Settings {
+            thread_order: order,
+            block_order: order,
+            ..session.settings()
+        });
+        let again = loaded.run(&inputs);
+        for ((a, b), i) in bits(&first).iter().zip(&bits(&again)).zip(0..) {
+            assert_eq!(a, b, "output {i} of {} depends on the order of threads", names(cases));
+        }
+    }
+    first
+}
+
+fn names(cases: &[Case]) -> String {
+    cases.iter().map(|case| case.op.label()).collect::<Vec<_>>().join("; ")
+}
+
+/// Compares with the definition and returns the largest error as a share of its bound.
+fn compare(case: &Case, got: &[Vec<f32>]) -> f64 {
+    let inputs = inputs(case, 0);
+    let expected = run_reference(&*case.op, case, &inputs);
+    let bounds = bounds::bounds(case, &inputs, &expected);
+    let mut worst = 0.0f64;
+    for (j, ((got, expected), bounds)) in got.iter().zip(&expected).zip(&bounds).enumerate() {
+        assert_eq!(got.len(), expected.len(), "{}", case.op.label());
+        for (i, ((g, e), b)) in got.iter().zip(expected).zip(bounds).enumerate() {
+            let error = (f64::from(*g) - e).abs();
+            assert!(
+                error <= *b,
+                "{} on {:?}: output {j}, element {i}: got {g}, expected {e}, error {error:e}, \
+                 bound {b:e}",
+                case.op.label(),
+                case.inputs
+            );
+            if *b > 0.0 {
+                worst = worst.max(error / b);
+            }
+        }
+    }
+    worst
+}
+
+#[test]
+fn kernels_agree_with_the_definitions_in_every_order() {
+    let Some(session) = emulator::session() else { return };
+    let mut worst = 0.0f64;
+    for cases in plans().values() {
+        let outputs = run(cases, Replay::Graph, &session);
+        session.configure(Settings {
+            poison: Settings::POISONS[1],
+            thread_order: Order::Forward,
+            ..session.settings()
+        });
+        let again = run(cases, Replay::Steps, &session);
+        assert_eq!(bits(&outputs), bits(&again), "fresh memory or replay shows in the result");
+        session.configure(Settings::default());
+        let mut rest = &outputs[..];
+        for case in cases {
+            let count = case.op.outputs(&case.inputs).expect("the case's types fit").len();
+            worst = worst.max(compare(case, &rest[..count]));
+            rest = &rest[count..];
+        }
+    }
+    println!("largest error is {worst:.2} of its bound");
+}

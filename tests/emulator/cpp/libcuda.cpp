@@ -1,0 +1,13 @@
+// The stand-in driver as one compile unit: the standard headers are read once.
+#include "state.cpp"
+#include "block.cpp"
+#include "grid.cpp"
+#include "control.cpp"
+#include "driver_errors.cpp"
+#include "driver_device.cpp"
+#include "driver_memory.cpp"
+#include "driver_copy.cpp"
+#include "driver_stream.cpp"
+#include "driver_graph.cpp"
+#include "driver_module.cpp"
+#include "driver_launch.cpp"
