@@ -12,6 +12,7 @@ mod layout;
 mod loops;
 
 pub(crate) use interpreter::{Area, Interpreter, MAX_OUTPUTS, Source};
+pub(super) use launch::{applied, loaded, parameters};
 
 use serde::{Deserialize, Serialize};
 
