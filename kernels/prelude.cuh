@@ -23,7 +23,11 @@ struct Live {
     u64 seed;
     u64 step;
     u32 rows;
-    u32 unused;
+    // How batches are picked from data on the device, see burst.cu.
+    u32 half;
+    u64 first;
+    u64 total;
+    u32 keys[12];
 };
 
 // A size of the plan for the rows in use: NAME_PER_ROW times the rows, or NAME_FIXED.

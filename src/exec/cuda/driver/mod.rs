@@ -63,6 +63,11 @@ impl Context {
         self.check("cuCtxSetCurrent", unsafe { result::ctx::set_current(self.raw) })
     }
 
+    /// Bytes of memory that nobody uses.
+    pub(super) fn free_memory(&self) -> Result<usize, DeviceError> {
+        Ok(self.check("cuMemGetInfo", result::mem_get_info())?.0)
+    }
+
     fn check<T>(
         &self,
         call: &'static str,
