@@ -63,6 +63,7 @@ ci:
 
 # what takes longer: optimised tests, the examples in full, fixtures compared, each fuzz target
 nightly seconds="600":
+    IRONWARP_KERNELS=all IRONWARP_REQUIRE_NVRTC=1 cargo test --release --test kernels -- --nocapture
     cargo test --workspace --release
     cargo run --release --example digits
     cargo run --release --example linear_regression

@@ -62,18 +62,13 @@ fn main() -> anyhow::Result<()> {
 
     let model = Model::input(2).dense(32).layer(snake).layer(gated).dense(1);
     arguments.say(&model);
-    let mut trainer = Trainer::new(&model, SignDescent(3e-3))
-        .loss(charbonnier)
-        .device(device.clone())
-        .seed(seed)
-        .build()?;
+    let builder = Trainer::new(&model, SignDescent(3e-3)).loss(charbonnier).seed(seed);
+    let mut trainer = builder.device(device.clone()).build()?;
     let fit = Fit::epochs(arguments.amount(100, 10)).schedule(Schedule::Cosine { minimum: 0.0 });
     let history = trainer.fit(&train, fit.validate(&test).stop_on_interrupt())?;
     arguments.say(&history);
-    let rmse = trainer.evaluate(&test)?.metric("root_mean_squared_error");
-    arguments.report("test_rmse", rmse);
+    arguments.report("test_rmse", trainer.evaluate(&test)?.metric("root_mean_squared_error"));
     arguments.report("rows_per_second", common::rows_per_second(&history));
-
     let file = tempfile::Builder::new().suffix(".safetensors").tempfile()?;
     trainer.save(file.path())?;
     let loaded = Trained::load(file.path(), device)?.predict(&test)?;

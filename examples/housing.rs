@@ -4,16 +4,18 @@
 mod common;
 
 use ironwarp::data::{ColumnId, Impute};
-use ironwarp::metric::root_mean_squared_error;
 use ironwarp::prelude::*;
 
-/// Features and targets of all rows, as `f64`.
+/// Features of all rows, a one after them, and targets in dollars.
 fn matrix(data: &Dataset) -> ironwarp::Result<(Vec<Vec<f64>>, Vec<f64>)> {
     let rows: Vec<usize> = (0..data.len()).collect();
     let mut x = vec![0.0; data.len() * data.features()];
     let mut y = vec![0.0; data.len()];
     data.gather_f32(ColumnId::Input(0), &rows, &mut x)?;
     data.gather_f32(ColumnId::Target(0), &rows, &mut y)?;
+    if let Some(preprocessing) = data.preprocessing() {
+        preprocessing.inverse_transform_targets(&mut y)?;
+    }
     let with_one = |row: &[f32]| row.iter().map(|&x| f64::from(x)).chain([1.0]).collect();
     Ok((x.chunks(data.features()).map(with_one).collect(), y.into_iter().map(f64::from).collect()))
 }
@@ -29,7 +31,7 @@ fn least_squares(x: &[Vec<f64>], y: &[f64]) -> Vec<f64> {
             a[i][n] += row[i] * y;
         }
     }
-    let tiny = a.iter().flatten().fold(0.0_f64, |m, v| m.max(v.abs())) * 1e-9;
+    let tiny = a.iter().flat_map(|row| &row[..n]).fold(0.0_f64, |m, v| m.max(v.abs())) * 1e-9;
     for i in 0..n {
         if a[i][i].abs() < tiny {
             a[i].fill(0.0);
@@ -48,13 +50,8 @@ fn least_squares(x: &[Vec<f64>], y: &[f64]) -> Vec<f64> {
 fn main() -> anyhow::Result<()> {
     let mut arguments = common::arguments();
     let file = arguments.data("the CSV file of California housing")?;
-    let recipe = Dataset::csv(file)?
-        .target("median_house_value")?
-        .impute(Impute::Median)
-        .standardize()
-        .one_hot()
-        .regression()
-        .standardize_target();
+    let recipe = Dataset::csv(file)?.target("median_house_value")?.impute(Impute::Median);
+    let recipe = recipe.standardize().one_hot().regression().standardize_target();
     let (train, test) = recipe.split(0.8, arguments.seed)?;
 
     let device = arguments.device()?;
@@ -69,16 +66,10 @@ fn main() -> anyhow::Result<()> {
 
     let ((x, y), (test_x, test_y)) = (matrix(&train)?, matrix(&test)?);
     let weights = least_squares(&x, &y);
-    let dot = |row: &Vec<f64>| row.iter().zip(&weights).map(|(x, w)| x * w).sum::<f64>() as f32;
-    let mut both: Vec<f32> =
-        test_x.iter().map(dot).chain(test_y.iter().map(|&y| y as f32)).collect();
-    if let Some(preprocessing) = test.preprocessing() {
-        preprocessing.inverse_transform_targets(&mut both)?; // to dollars
-    }
-    let (predictions, targets) = both.split_at(test.len());
-    let least_squares_rmse = root_mean_squared_error(predictions, targets, None)?;
-    let rmse = trainer.evaluate(&test)?.metric("root_mean_squared_error");
-    arguments.report("test_rmse", rmse);
+    let dot = |row: &Vec<f64>| row.iter().zip(&weights).map(|(x, w)| x * w).sum::<f64>();
+    let squares = test_x.iter().zip(&test_y).map(|(x, y)| (dot(x) - y).powi(2));
+    let least_squares_rmse = (squares.sum::<f64>() / test_y.len() as f64).sqrt();
+    arguments.report("test_rmse", trainer.evaluate(&test)?.metric("root_mean_squared_error"));
     arguments.report("least_squares_rmse", least_squares_rmse);
     arguments.report("rows_per_second", common::rows_per_second(&history));
     arguments.finish()

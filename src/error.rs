@@ -91,7 +91,9 @@ pub enum DeviceError {
         message: String,
     },
     /// The arenas do not fit into memory.
-    #[error("out of memory on `{device}`: the plan needs {needed} bytes; use a smaller batch")]
+    #[error(
+        "out of memory on `{device}`: the plan needs {needed} bytes; use a smaller batch or model"
+    )]
     OutOfMemory {
         /// The device.
         device: String,

@@ -7,10 +7,13 @@
 //! `in * k...` and fan-out `out * k...`; of fewer than two dimensions both are the number of
 //! elements. The normal forms are not truncated.
 
+mod orthogonal;
+
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
+use self::orthogonal::orthogonal;
 use crate::random::{PhiloxRng, fill_uniform};
 
 /// A recipe for the initial values of one parameter.
@@ -186,45 +189,6 @@ fn truncated_normal(rng: &mut PhiloxRng, low: f64, high: f64) -> f64 {
             return x;
         }
     }
-}
-
-/// Orthonormal rows, or columns if they are fewer: normal vectors, each made orthogonal to those
-/// before it (Gram and Schmidt, twice, which is enough) and scaled to length one.
-fn orthogonal(shape: &[usize], gain: f64, seed: u64, stream: u32) -> Vec<f32> {
-    let rows = shape.first().copied().unwrap_or(1);
-    let columns = shape.iter().skip(1).product::<usize>();
-    let (count, length) = (rows.min(columns), rows.max(columns));
-    let mut rng = PhiloxRng::new(seed, stream, 0);
-    let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut vector: Vec<f64> = (0..length).map(|_| standard_normal(&mut rng)).collect();
-        for other in vectors.iter().chain(&vectors) {
-            let along = dot(other, &vector);
-            vector.iter_mut().zip(other).for_each(|(v, o)| *v -= along * o);
-        }
-        let norm = dot(&vector, &vector).sqrt();
-        vector.iter_mut().for_each(|v| *v /= norm);
-        vectors.push(vector);
-    }
-    let at = |row: usize, column: usize| {
-        if rows <= columns { vectors[row][column] } else { vectors[column][row] }
-    };
-    let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-    places.map(|(row, column)| (gain * at(row, column)) as f32).collect()
-}
-
-/// Scalar product, in eight sums so that it vectorises.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let (a_chunks, a_rest) = a.as_chunks::<8>();
-    let (b_chunks, b_rest) = b.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for i in 0..8 {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]

@@ -24,6 +24,11 @@ fn wrong_shapes_name_the_layer() {
          differ"
     );
     assert_eq!(
+        refused(Model::input(1 << 40).dense(1 << 40)),
+        "layer `dense_1`: no memory holds its parameter `dense_1.weight` [1099511627776, \
+         1099511627776]"
+    );
+    assert_eq!(
         refused(Model::input(4).dense(0)),
         "layer `dense_1`: a dense layer needs at least one output, got 0"
     );
@@ -34,10 +39,6 @@ fn wrong_shapes_name_the_layer() {
     assert_eq!(
         refused(Model::input(4).named("a", Dense::new(2)).named("a", Dense::new(2))),
         "model: two layers are named `a`"
-    );
-    assert_eq!(
-        refused(Model::input(4).dense(2).freeze("conv")),
-        "model: no parameter's name begins with `conv`"
     );
 }
 
@@ -68,7 +69,8 @@ fn options_out_of_range_are_all_listed() {
     assert_eq!(
         fit_error(&data, fit),
         "training options: learning-rate schedule: `every` is 0; it must be above zero; plateau: \
-         `factor` is 2; it must be in 0..1; `validation_loss` is only known with `validate`"
+         `factor` is 2; it must be in 0..1; `validation_loss` is not recorded, without `validate`; \
+         there is `loss`"
     );
     assert_eq!(
         fit_error(&data, quiet(1, 5).validate(&data.rows(0..0))),
@@ -95,17 +97,44 @@ fn data_that_does_not_fit_is_refused() {
     );
     assert_eq!(
         fit_error(&two_classes(4, 5), quiet(1, 2)),
-        "column `x` has 5 elements per row, the model's `input` f32[B, 3] wants 3"
+        "column `x` has 5 elements per row, the model's `input` f32[B, 3] wants 3; a model of \
+         such rows has 5 inputs"
     );
     assert_eq!(
         fit_error(&regression(4, 3), quiet(1, 2)),
-        "column `y` has 1 elements per row, the model's `target/loss` f32[B, 2] wants 2"
+        "column `y` has 1 elements per row, the model's `target/loss` f32[B, 2] wants 2; give its \
+         last layer as many outputs, flattening before it what has more dimensions"
     );
     let unlabelled = Dataset::new(vec![x(4)], vec![]).expect("data");
     assert_eq!(
         fit_error(&unlabelled, quiet(1, 2)),
         "the model wants a column for `target/loss`, the data has none"
     );
+    let indices = Column::indices("words", &[2], vec![0, 9, 10, 1]);
+    let words = Dataset::new(vec![indices], vec![Column::indices("y", &[], vec![0, 1])]);
+    let words_data = words.expect("data");
+    let mut embedding =
+        trainer(&Model::indices(2).embedding(10, 4).flatten().dense(2), Descent(0.1));
+    assert_eq!(
+        embedding.fit(&words_data, quiet(1, 2)).expect_err("refused").to_string(),
+        "column `words`, row 1: 10 is out of range, `embedding_1` has 10 rows, from 0; give it more or \
+         number anew"
+    );
+    let two = Model::functional(|m| {
+        let x = m.indices("words", 2).layer(Embedding::new(11, 4)).flatten();
+        m.output("a", &x.layer(Dense::new(2)));
+        m.output("b", &x.layer(Dense::new(2)));
+    });
+    let words = Column::indices("words", &[2], vec![0, 9, 10, 1]);
+    let labels = |name: &str, last| Column::indices(name, &[], vec![0, last]);
+    let data = Dataset::new(vec![words], vec![labels("a", 1), labels("b", 2)]).expect("data");
+    let builder = Trainer::new(&two, Descent(0.1)).loss(CrossEntropy::default());
+    let mut trainer = builder.loss(CrossEntropy::default()).build().expect("a trainer");
+    assert_eq!(
+        trainer.fit(&data, quiet(1, 2)).expect_err("refused").to_string(),
+        "column `b`, row 1: 2 is out of range, `b` has 2 classes, from 0; give it more or number anew"
+    );
+    assert!(embedding.fit(&words_data.rows(..1), quiet(1, 1)).is_ok());
     let mut holed = numbers(12, 1);
     holed[7] = f32::NAN;
     let error = Dataset::new(vec![Column::numbers("x", &[3], holed)], vec![]).expect_err("refused");
@@ -221,11 +250,13 @@ fn checkpoints_of_something_else_are_refused() {
     let mut fit = |data: &Dataset, fit| second.fit(data, fit).expect_err("refused").to_string();
     assert_eq!(
         fit(&two_classes(17, 3), quiet(2, 8)),
-        "the data is not that of the run to go on with"
+        "cannot go on with the run: the data is another; call `fit` as before, or `abandon_run` \
+         first"
     );
     assert_eq!(
         fit(&data, quiet(3, 4)),
-        "cannot go on with the run: batch was 8 and is 4; epochs was 2 and is 3"
+        "cannot go on with the run: batch was 8 and is 4; epochs was 2 and is 3; call `fit` as \
+         before, or `abandon_run` first"
     );
     assert_eq!((bits(&second), second.steps()), (resumed, 3));
 

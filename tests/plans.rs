@@ -1,37 +1,117 @@
-//! The printed training plans of three models, as a reviewer reads them.
+//! The printed training plans of the examples' models and of one with everything, as a reviewer
+//! reads them.
 
 #[path = "common/training.rs"]
 mod training;
 
 use ironwarp::data::{Column, Dataset};
+use ironwarp::optim::OptimizerStep;
+use ironwarp::plan::UpdateRule;
 use ironwarp::prelude::*;
-use training::{numbers, quiet, regression, trainer, two_classes};
+use ironwarp::train::TrainerBuilder;
+use training::{numbers, quiet, regression, two_classes};
+
+/// Rows of these sizes with one of ten labels.
+fn ten_classes(rows: usize, sizes: &[usize]) -> Dataset {
+    let labels = (0..rows as u32).map(|i| i % 10).collect();
+    let count = rows * sizes.iter().product::<usize>();
+    let x = Column::numbers("x", sizes, numbers(count, 1));
+    Dataset::new(vec![x], vec![Column::indices("y", &[], labels)]).expect("data")
+}
+
+fn plan(builder: TrainerBuilder<'_>, data: &Dataset, fit: &Fit<'_>) -> String {
+    let mut trainer = builder.device(training::cpu(1)).build().expect("a trainer");
+    trainer.describe_plan(data, fit).expect("a plan")
+}
 
 #[test]
 fn digits() {
-    let labels = (0..64).map(|i| i % 10).collect();
-    let x = Column::numbers("pixels", &[64], numbers(64 * 64, 1));
-    let data = Dataset::new(vec![x], vec![Column::indices("digit", &[], labels)]).expect("data");
     let model = Model::input(64).dense(128).relu().dense(10);
-    let plan =
-        trainer(&model, Adam::new(2e-3)).describe_plan(&data, &quiet(1, 32)).expect("a plan");
+    let builder = Trainer::new(&model, Adam::new(2e-3));
+    let plan = plan(builder, &ten_classes(64, &[64]), &quiet(40, 32));
     insta::assert_snapshot!("digits", plan);
 }
 
 #[test]
 fn linear_regression() {
-    let plan = trainer(&Model::input(4).dense(1), training::Descent(0.1))
-        .describe_plan(&regression(64, 4), &quiet(1, 64))
-        .expect("a plan");
+    let model = Model::input(1).dense(1);
+    let builder = Trainer::new(&model, GradientDescent::new(0.5));
+    let x = Column::numbers("x", &[1], numbers(100, 1));
+    let y = Column::numbers("y", &[1], numbers(100, 2));
+    let data = Dataset::new(vec![x], vec![y]).expect("data");
+    let plan = plan(builder, &data, &quiet(400, 100));
     insta::assert_snapshot!("linear_regression", plan);
+}
+
+#[test]
+fn mnist() {
+    let flatten = |image: &Value| image.flatten();
+    let model = Model::input(&[28, 28]).named("flatten", flatten).dense(512).relu();
+    let model = model.dense(512).relu().dense(10);
+    let builder = Trainer::new(&model, Adam::new(1e-3));
+    let data = ten_classes(128, &[28, 28]);
+    let plan = plan(builder, &data, &quiet(10, 128));
+    insta::assert_snapshot!("mnist", plan);
+}
+
+#[test]
+fn housing() {
+    let model = Model::input(13).dense(64).relu().dense(64).relu().dense(1);
+    let builder = Trainer::new(&model, Adam::new(3e-3));
+    let plan = plan(builder, &regression(64, 13), &quiet(60, 64));
+    insta::assert_snapshot!("housing", plan);
+}
+
+/// As in `examples/custom.rs`.
+struct SignDescent(f64);
+
+impl Optimizer for SignDescent {
+    fn name(&self) -> &str {
+        "sign_descent"
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.0
+    }
+
+    fn rule(&self) -> UpdateRule {
+        UpdateRule::new(&[("momentum", 0.0)], &["rate"], |gradient, scalars, parameter, states| {
+            let momentum = &states[0] * 0.9 + gradient * 0.1;
+            (parameter - momentum.sign() * &scalars[0], vec![momentum])
+        })
+    }
+
+    fn scalars(&self, step: &OptimizerStep, _memory: &mut Vec<f64>, scalars: &mut Vec<f64>) {
+        scalars.push(step.learning_rate);
+    }
+
+    fn hyper_parameters(&self) -> serde_json::Value {
+        serde_json::json!({ "learning_rate": self.0 })
+    }
+}
+
+#[test]
+fn custom() {
+    let snake = |x: &Value| x.map(|x| x + x.sin().square());
+    let gated = move |x: &Value| {
+        let scale = x.parameter("scale", &[x.last()], Init::ZEROS);
+        x + &(snake(&x.layer(Dense::new(x.last()))) * &scale)
+    };
+    let charbonnier = |output: &Value, target: &Value| {
+        output.map2(target, |y, t| ((y - t).square() + 1.0).sqrt() - 1.0).mean_per_row()
+    };
+    let model = Model::input(2).dense(32).layer(snake).layer(gated).dense(1);
+    let builder = Trainer::new(&model, SignDescent(3e-3)).loss(charbonnier);
+    let plan = plan(builder, &regression(64, 2), &quiet(100, 32));
+    insta::assert_snapshot!("custom", plan);
 }
 
 #[test]
 fn clipped_accumulated_and_averaged() {
     let model = Model::input(6).layer(Dense::new(8).l2(1e-3)).gelu().dense(2);
-    let builder = Trainer::new(&model, Adam::new(1e-3)).device(training::cpu(1));
-    let mut trainer = builder.clip_norm(1.0).average(0.99).build().expect("a trainer");
+    let builder = Trainer::new(&model, Adam::new(1e-3)).clip_norm(1.0).average(0.99);
+    let builder = builder.group(ParameterGroup::vectors().weight_decay_factor(0.0));
     let data = two_classes(64, 6).with_weights(vec![0.5; 64]).expect("weights");
-    let plan = trainer.describe_plan(&data, &quiet(1, 16).accumulate(2)).expect("a plan");
+    let plan = plan(builder, &data, &quiet(1, 16).accumulate(2));
     insta::assert_snapshot!("clipped_accumulated_averaged", plan);
 }

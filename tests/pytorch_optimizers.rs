@@ -164,7 +164,7 @@ impl Run {
             let at = OptimizerStep {
                 step,
                 learning_rate: own["lr"].as_f64().unwrap_or(optimizer.learning_rate()),
-                decays: own["weight_decay"].as_f64() != Some(0.0),
+                decay_factor: if own["weight_decay"].as_f64() == Some(0.0) { 0.0 } else { 1.0 },
             };
             let mut scalars = vec![];
             optimizer.scalars(&at, &mut self.memory[i], &mut scalars);

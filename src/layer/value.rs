@@ -25,10 +25,6 @@ pub struct Parameter {
     pub buffer: BufferId,
     /// How it begins.
     pub init: Init,
-    /// Whether it is trained.
-    pub trainable: bool,
-    /// Whether weight decay applies: to matrices, not to biases and the scales of norms.
-    pub decays: bool,
 }
 
 /// One line of a model's summary.
@@ -62,6 +58,9 @@ pub struct Trace {
     path: Vec<String>,
     next_stream: u32,
 }
+
+/// Elements of the largest parameter: a petabyte.
+const MAX_ELEMENTS: usize = 1 << 48;
 
 /// A trace that values share.
 pub type SharedTrace = Arc<Mutex<Trace>>;
@@ -188,9 +187,13 @@ impl Value {
             trace.fail(ModelError::Name(message));
         }
         let ty = TensorType::f32(Shape::fixed(shape));
+        if ty.shape.checked_elements(0).is_none_or(|n| n > MAX_ELEMENTS) {
+            let message = format!("no memory holds its parameter `{name}` {}", ty.shape);
+            let layer = trace.layer();
+            trace.fail(ModelError::Layer { layer, message });
+        }
         let buffer = trace.graph.add(&name, ty, Role::Parameter);
-        let decays = shape.len() > 1;
-        trace.parameters.push(Parameter { name, buffer, init, trainable: true, decays });
+        trace.parameters.push(Parameter { name, buffer, init });
         self.at(buffer)
     }
 

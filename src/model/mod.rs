@@ -4,7 +4,7 @@ mod network;
 mod store;
 mod summary;
 
-pub use network::Network;
+pub use network::{Network, WithLosses};
 pub use summary::Summary;
 
 use crate::error::{ModelError, Result};
@@ -167,22 +167,6 @@ impl Model {
     /// Number of parameters, frozen ones included.
     pub fn parameter_count(&self) -> Result<usize> {
         Ok(self.network()?.parameter_count())
-    }
-
-    /// Stops training of the parameters whose names begin with `prefix`; of all for an empty one.
-    pub fn freeze(self, prefix: &str) -> Model {
-        let mut trace = lock(&self.trace);
-        let mut found = false;
-        for parameter in trace.parameters.iter_mut().filter(|p| p.name.starts_with(prefix)) {
-            parameter.trainable = false;
-            found = true;
-        }
-        if !found {
-            let message = format!("no parameter's name begins with `{prefix}`");
-            trace.fail(ModelError::Name(message));
-        }
-        drop(trace);
-        self
     }
 }
 

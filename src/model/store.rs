@@ -7,10 +7,13 @@ use serde_json::Value as Json;
 use crate::error::{ModelError, Result};
 use crate::init::Init;
 use crate::layer::value::{LayerRecord, Parameter};
-use crate::op::{BufferId, Graph, Registry, Role};
+use crate::op::{Access, BufferId, Graph, Registry, Role};
 use crate::tensor::{Dim, TensorType};
 
 use super::Network;
+
+/// Deepest nesting of layers in a file.
+const MAX_DEPTH: usize = 1000;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,8 +42,6 @@ struct StoredParameter {
     value: u32,
     shape: Vec<usize>,
     init: Init,
-    trainable: bool,
-    decays: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,8 +86,6 @@ impl Network {
                     value: p.buffer.0,
                     shape: self.shape(p),
                     init: p.init,
-                    trainable: p.trainable,
-                    decays: p.decays,
                 })
                 .collect(),
             steps: self
@@ -133,11 +132,12 @@ impl Network {
         }
         let mut parameters = Vec::new();
         for p in stored.parameters {
+            p.init.check().map_err(malformed)?;
             let ty = TensorType::f32(crate::tensor::Shape::fixed(&p.shape));
             let buffer = reader.add(&p.name, p.value, ty, Role::Parameter)?;
-            let (init, trainable, decays) = (p.init, p.trainable, p.decays);
-            parameters.push(Parameter { name: p.name, buffer, init, trainable, decays });
+            parameters.push(Parameter { name: p.name, buffer, init: p.init });
         }
+        let steps = stored.steps.len();
         for step in stored.steps {
             reader.step(step, registry)?;
         }
@@ -154,6 +154,9 @@ impl Network {
             .into_iter()
             .map(|(id, factor)| Ok((reader.find(id)?, factor)))
             .collect::<Result<Vec<_>>>()?;
+        if stored.layers.iter().any(|l| l.depth > MAX_DEPTH || l.steps.1 > steps) {
+            return Err(malformed("a layer is too deep or has steps that are not there"));
+        }
         let layers = stored
             .layers
             .into_iter()
@@ -211,6 +214,9 @@ impl Reader {
             message,
         };
         let op = registry.make(&step.op, step.attributes).map_err(|e| shape(e.to_string()))?;
+        if (0..step.outputs.len()).any(|output| op.access(output) == Access::Update) {
+            return Err(malformed(format!("`{}` would change what it reads", step.op)));
+        }
         let inputs = step.inputs.iter().map(|&id| self.find(id)).collect::<Result<Vec<_>>>()?;
         let outputs =
             self.graph.call(op, &inputs, &step.layer).map_err(|e| shape(e.to_string()))?;

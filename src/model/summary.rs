@@ -73,15 +73,6 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(f, "{line}")?;
         let total = network.parameter_count();
-        let of_frozen = network.parameters.iter().filter(|p| !p.trainable);
-        let frozen: usize = of_frozen.map(|p| network.graph.ty(p.buffer).shape.elements(0)).sum();
-        write!(
-            f,
-            "Parameters {} ({}): {} trainable, {} frozen",
-            grouped(total),
-            bytes(4 * total),
-            grouped(total - frozen),
-            grouped(frozen)
-        )
+        write!(f, "Parameters {} ({})", grouped(total), bytes(4 * total))
     }
 }

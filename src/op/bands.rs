@@ -1,8 +1,11 @@
-//! The fast CPU form of ops that move whole bands: the rows of the output, taken as a matrix, are
-//! made of bands of the inputs' rows, and of zeros.
+//! The fast forms of ops that move whole bands: the rows of the output, taken as a matrix, are made
+//! of bands of the inputs' rows, and of zeros.
 
+use std::fmt::Write;
+
+use super::launch::{Argument, Kernel, Launch, Launches, Target, is_wide};
+use super::{CpuKernel, Live, OpError, Operand, Split, TaskIo};
 use crate::cpu::simd;
-use crate::op::{CpuKernel, Live, OpError, Operand, Split, TaskIo};
 use crate::tensor::{DType, Dim, Shape, TensorType};
 
 /// Elements per task.
@@ -48,6 +51,94 @@ pub(super) fn resized(shape: &Shape, axis: usize, size: usize) -> Shape {
 /// Elements per index of an axis.
 pub(super) fn stride(shape: &Shape, axis: usize) -> usize {
     shape.dims()[axis + 1..].iter().map(|d| d.size(1)).product()
+}
+
+/// Bands of one launch at most, which bounds its parameters.
+const BANDS_PER_LAUNCH: usize = 64;
+/// Threads of a block.
+const THREADS: u32 = 256;
+
+impl Bands {
+    /// The CUDA form: `kernels/bands.cu`, one launch for every 64 bands.
+    pub(super) fn launches(&self, capacity: usize, target: &Target) -> Launches {
+        let bands: Vec<_> = self.bands.iter().filter(|(length, _)| *length > 0).collect();
+        let width: usize = bands.iter().map(|(length, _)| length).sum();
+        if self.output.shape.elements(capacity) == 0 {
+            return Launches::default();
+        }
+        let outer = self.output.shape.elements(1) / width;
+        let outer = if self.output.shape.has_rows() { Dim::Rows(outer) } else { Dim::Fixed(outer) };
+        let aligned = bands.iter().all(|(length, source)| match source {
+            Source::Zeros => length % 4 == 0,
+            Source::Input { width, first, .. } => (length | width | first) % 4 == 0,
+        });
+        let unit = if aligned { 4 } else { 1 };
+        let mut begin = 0;
+        let mut launch = |bands: &[&(usize, Source)]| {
+            let (parameters, body, inputs) = printed(bands, begin, unit);
+            let span = bands.iter().map(|(length, _)| length / unit).sum::<usize>();
+            let kernel = Kernel::new("bands")
+                .constant("WIDE", u32::from(self.is_wide(outer, capacity)))
+                .constant("VECTOR", u32::from(aligned))
+                .dimension("OUTER", outer)
+                .constant("WIDTH", width / unit)
+                .constant("FIRST", begin)
+                .constant("SPAN", span)
+                .printed("parameters", parameters)
+                .printed("body", body);
+            begin += span;
+            let grid = [target.blocks(outer.size(capacity) * span, THREADS), 1, 1];
+            let arguments = std::iter::once(Argument::Live)
+                .chain(inputs.into_iter().map(Argument::Input))
+                .chain([Argument::Output(0)])
+                .collect();
+            Launch { kernel, entry: "bands", grid, threads: THREADS, shared: 0, arguments }
+        };
+        let list = bands.chunks(BANDS_PER_LAUNCH).map(&mut launch).collect();
+        Launches { list, ..Launches::default() }
+    }
+
+    /// Whether an input or the output needs wide indices.
+    fn is_wide(&self, outer: Dim, capacity: usize) -> bool {
+        let inputs = self.bands.iter().filter_map(|(_, source)| match source {
+            Source::Input { width, .. } => Some(Shape(vec![outer, Dim::Fixed(*width)])),
+            Source::Zeros => None,
+        });
+        is_wide(inputs.chain([self.output.shape.clone()]).collect::<Vec<_>>().iter(), capacity)
+    }
+}
+
+/// The parameters for the bands' inputs, the text that loads the piece of a `column`, and which
+/// inputs these are. The bands begin at column `begin`; all is in pieces of `unit` elements.
+fn printed(
+    bands: &[&(usize, Source)],
+    mut begin: usize,
+    unit: usize,
+) -> (String, String, Vec<usize>) {
+    let (mut parameters, mut body, mut inputs) = (Vec::new(), String::new(), Vec::new());
+    for (place, (length, source)) in bands.iter().enumerate() {
+        let end = begin + length / unit;
+        let condition = match place + 1 == bands.len() {
+            true => String::new(),
+            false => format!("if (column < {end}) "),
+        };
+        let separator = if place == 0 { "        " } else { "        else " };
+        let _ = match source {
+            Source::Zeros => writeln!(body, "{separator}{condition}{{}}"),
+            Source::Input { width, first, .. } => writeln!(
+                body,
+                "{separator}{condition}piece = x{place}[row * {} + {} + (column - {begin})];",
+                width / unit,
+                first / unit,
+            ),
+        };
+        if let Source::Input { input, .. } = source {
+            parameters.push(format!("const Piece* __restrict__ x{place}"));
+            inputs.push(*input);
+        }
+        begin = end;
+    }
+    (parameters.join(", "), body, inputs)
 }
 
 impl CpuKernel for Bands {

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::bands::{Bands, Source, check_axis, resized, stride};
 use super::slice::Slice;
-use super::{CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
+use super::{
+    CallTypes, Case, CpuKernel, Family, Gradient, Launches, Op, OpError, ReferenceCall, Target,
+};
 use crate::tensor::{Shape, TensorType};
 
 /// Joins one or more inputs along an axis.
@@ -15,6 +17,21 @@ use crate::tensor::{Shape, TensorType};
 pub struct Concatenate {
     /// Which axis; not that of the rows.
     pub axis: usize,
+}
+
+impl Concatenate {
+    fn bands(&self, types: &CallTypes) -> Bands {
+        let bands = types
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(input, ty)| {
+                let width = ty.shape.dims()[self.axis].size(1) * stride(&ty.shape, self.axis);
+                (width, Source::Input { input, width, first: 0 })
+            })
+            .collect();
+        Bands { output: types.outputs[0].clone(), bands }
+    }
 }
 
 impl Op for Concatenate {
@@ -77,16 +94,11 @@ impl Op for Concatenate {
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
-        let bands = types
-            .inputs
-            .iter()
-            .enumerate()
-            .map(|(input, ty)| {
-                let width = ty.shape.dims()[self.axis].size(1) * stride(&ty.shape, self.axis);
-                (width, Source::Input { input, width, first: 0 })
-            })
-            .collect();
-        Box::new(Bands { output: types.outputs[0].clone(), bands })
+        Box::new(self.bands(types))
+    }
+
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(self.bands(types).launches(capacity, target))
     }
 
     fn label(&self) -> String {
@@ -116,6 +128,8 @@ impl Family for Concatenate {
             case(1, &[Shape::rows(&[1, 1031]), Shape::rows(&[3, 1031])], 17),
             case(0, &[Shape::fixed(&[2]), Shape::fixed(&[3])], 1),
             case(1, &[Shape::rows(&[4])], 1),
+            case(1, &[Shape::rows(&[8]), Shape::rows(&[4])], 3),
+            case(1, &vec![Shape::rows(&[1]); 67], 2),
         ]
     }
 }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bands::{Bands, Source};
 use super::{
-    CallTypes, Case, CpuKernel, Family, Gradient, Live, Op, OpError, Operand, ReferenceCall, Split,
-    TaskIo,
+    CallTypes, Case, CpuKernel, Family, Gradient, Launches, Live, Op, OpError, Operand,
+    ReferenceCall, Split, Target, TaskIo,
 };
 use crate::tensor::{Dim, Shape, TensorType};
 
@@ -61,6 +62,14 @@ impl Op for Reshape {
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
         Box::new(Copy { shape: types.outputs[0].shape.clone() })
+    }
+
+    /// Where it can't be a view, a copy.
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        let output = types.outputs[0].clone();
+        let width = output.shape.elements(1);
+        let bands = vec![(width, Source::Input { input: 0, width, first: 0 })];
+        Some(Bands { output, bands }.launches(capacity, target))
     }
 
     fn is_view(&self) -> bool {

@@ -9,7 +9,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::bands::{Bands, Source, check_axis, resized, stride};
-use super::{CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
+use super::{
+    CallTypes, Case, CpuKernel, Family, Gradient, Launches, Op, OpError, ReferenceCall, Target,
+};
 use crate::tensor::{Shape, TensorType};
 
 /// Takes a range along an axis.
@@ -30,6 +32,16 @@ pub struct Pad {
     pub before: usize,
     /// Zeros after the input.
     pub after: usize,
+}
+
+impl Slice {
+    fn bands(&self, types: &CallTypes) -> Bands {
+        let (input, stride) = (&types.inputs[0].shape, stride(&types.inputs[0].shape, self.axis));
+        let width = input.dims()[self.axis].size(1) * stride;
+        let source = Source::Input { input: 0, width, first: self.range.start * stride };
+        let bands = vec![(self.range.len() * stride, source)];
+        Bands { output: types.outputs[0].clone(), bands }
+    }
 }
 
 impl Op for Slice {
@@ -85,11 +97,11 @@ impl Op for Slice {
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
-        let (input, stride) = (&types.inputs[0].shape, stride(&types.inputs[0].shape, self.axis));
-        let width = input.dims()[self.axis].size(1) * stride;
-        let source = Source::Input { input: 0, width, first: self.range.start * stride };
-        let bands = vec![(self.range.len() * stride, source)];
-        Box::new(Bands { output: types.outputs[0].clone(), bands })
+        Box::new(self.bands(types))
+    }
+
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(self.bands(types).launches(capacity, target))
     }
 
     fn label(&self) -> String {
@@ -98,6 +110,19 @@ impl Op for Slice {
 
     fn flops(&self, _types: &CallTypes, _rows: usize) -> u64 {
         0
+    }
+}
+
+impl Pad {
+    fn bands(&self, types: &CallTypes) -> Bands {
+        let (input, stride) = (&types.inputs[0].shape, stride(&types.inputs[0].shape, self.axis));
+        let width = input.dims()[self.axis].size(1) * stride;
+        let bands = vec![
+            (self.before * stride, Source::Zeros),
+            (width, Source::Input { input: 0, width, first: 0 }),
+            (self.after * stride, Source::Zeros),
+        ];
+        Bands { output: types.outputs[0].clone(), bands }
     }
 }
 
@@ -154,14 +179,11 @@ impl Op for Pad {
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
-        let (input, stride) = (&types.inputs[0].shape, stride(&types.inputs[0].shape, self.axis));
-        let width = input.dims()[self.axis].size(1) * stride;
-        let bands = vec![
-            (self.before * stride, Source::Zeros),
-            (width, Source::Input { input: 0, width, first: 0 }),
-            (self.after * stride, Source::Zeros),
-        ];
-        Box::new(Bands { output: types.outputs[0].clone(), bands })
+        Box::new(self.bands(types))
+    }
+
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(self.bands(types).launches(capacity, target))
     }
 
     fn label(&self) -> String {
@@ -186,6 +208,7 @@ impl Family for Slice {
             case(2, 6..7, Shape::rows(&[3, 7]), 5),
             case(1, 1..5, Shape::rows(&[5, 1031]), 17),
             case(0, 1..4, Shape::fixed(&[5, 2]), 1),
+            case(1, 4..12, Shape::rows(&[16]), 3),
         ]
     }
 }
@@ -203,6 +226,7 @@ impl Family for Pad {
             case(2, (4, 0), Shape::rows(&[3, 1]), 5),
             case(1, (1, 2), Shape::rows(&[3, 1031]), 17),
             case(0, (0, 0), Shape::fixed(&[5]), 1),
+            case(1, (4, 8), Shape::rows(&[4]), 3),
         ]
     }
 }

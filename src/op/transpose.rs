@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::launch::{Argument, Kernel as CudaKernel, Launch, Launches, Target, is_wide};
 use super::{
     CallTypes, Case, CpuKernel, Family, Gradient, Live, Op, OpError, Operand, ReferenceCall, Split,
     TaskIo,
@@ -91,6 +92,38 @@ impl Op for Transpose {
         Box::new(Kernel { dtype: input.dtype, output: output.clone(), axes })
     }
 
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        let (input, output) = (&types.inputs[0].shape, &types.outputs[0].shape);
+        let count = output.elements(capacity);
+        if count == 0 {
+            return Some(Launches::default());
+        }
+        let strides = self.strides(&input.sizes(1));
+        let axes = joined(&output.dims().iter().copied().zip(strides).collect::<Vec<_>>());
+        let wide = CudaKernel::new("transpose")
+            .constant("WIDE", u32::from(is_wide([input, output], capacity)));
+        let (kernel, entry, blocks) = match tiles(&axes) {
+            Some((p, q)) => {
+                let (outer, kernel) = tiled(wide, &axes, p, q);
+                let tiles = axes[p].0.size(1).div_ceil(32) * axes[q].0.size(1).div_ceil(32);
+                let most = target.multiprocessors() * 8;
+                (kernel, "tiled", (outer.size(capacity) * tiles).min(most) as u32)
+            }
+            None => {
+                let (unit, kernel) = mapped(wide, axes);
+                (kernel, "mapped", target.blocks(count / unit, THREADS))
+            }
+        };
+        Some(Launches::one(Launch {
+            kernel,
+            entry,
+            grid: [blocks, 1, 1],
+            threads: THREADS,
+            shared: 0,
+            arguments: vec![Argument::Live, Argument::Input(0), Argument::Output(0)],
+        }))
+    }
+
     fn label(&self) -> String {
         format!("transpose {:?}", self.axes)
     }
@@ -98,6 +131,101 @@ impl Op for Transpose {
     fn flops(&self, _types: &CallTypes, _rows: usize) -> u64 {
         0
     }
+}
+
+/// Threads of a block of the CUDA form.
+const THREADS: u32 = 256;
+/// Shortest axis that is worth tiles of 32.
+const SHORTEST: usize = 16;
+
+/// Size and element stride in the input of an axis of the output.
+type Axis = (Dim, usize);
+
+/// Axes of one element dropped, and axes that are neighbours in both orders joined; at least one.
+fn joined(axes: &[Axis]) -> Vec<Axis> {
+    let mut joined: Vec<Axis> = Vec::new();
+    for &(dim, stride) in axes.iter().filter(|(dim, _)| *dim != Dim::Fixed(1)) {
+        match (joined.last_mut(), dim) {
+            (Some((last, outer)), Dim::Fixed(size)) if *outer == size * stride => {
+                *last = times(*last, size);
+                *outer = stride;
+            }
+            _ => joined.push((dim, stride)),
+        }
+    }
+    if joined.is_empty() { vec![(Dim::Fixed(1), 1)] } else { joined }
+}
+
+fn times(dim: Dim, size: usize) -> Dim {
+    match dim {
+        Dim::Fixed(n) => Dim::Fixed(n * size),
+        Dim::Rows(k) => Dim::Rows(k * size),
+    }
+}
+
+/// The axes that are innermost in the input and in the output, if they differ and are long enough
+/// for tiles. Neither counts rows: those are outermost in both.
+fn tiles(axes: &[Axis]) -> Option<(usize, usize)> {
+    let (p, q) = (axes.iter().position(|(_, stride)| *stride == 1)?, axes.len() - 1);
+    let long = |i: usize| axes[i].0.fixed().is_some_and(|size| size >= SHORTEST);
+    (p != q && long(p) && long(q)).then_some((p, q))
+}
+
+/// The number of outer positions and the kernel `tiled`.
+fn tiled(kernel: CudaKernel, axes: &[Axis], p: usize, q: usize) -> (Dim, CudaKernel) {
+    let target = |i: usize| axes[i + 1..].iter().map(|(dim, _)| dim.size(1)).product::<usize>();
+    let mut rest: Vec<_> = (0..axes.len()).filter(|&i| i != p && i != q).collect();
+    rest.sort_unstable();
+    let outer = rest.iter().fold(Dim::Fixed(1), |outer, &i| match (outer, axes[i].0) {
+        (outer, Dim::Fixed(size)) => times(outer, size),
+        (outer, Dim::Rows(k)) => Dim::Rows(k * outer.size(1)),
+    });
+    let list = |value: &dyn Fn(usize) -> usize, none| match rest.is_empty() {
+        true => String::from(none),
+        false => list(rest.iter().map(|&i| value(i))),
+    };
+    let kernel = kernel
+        .constant("TILED", 1)
+        .constant("VECTOR", 0)
+        .dimension("OUTER", outer)
+        .constant("RANK", rest.len().max(1))
+        .constant("SIZES", list(&|i| axes[i].0.size(1), "1"))
+        .constant("STRIDES", list(&|i| axes[i].1, "0"))
+        .constant("TARGETS", list(&target, "0"))
+        .constant("P", axes[p].0.size(1))
+        .constant("Q", axes[q].0.size(1))
+        .constant("STRIDE_Q", axes[q].1)
+        .constant("TARGET_P", target(p));
+    (outer, kernel)
+}
+
+/// Elements of a piece and the kernel `mapped`.
+fn mapped(kernel: CudaKernel, mut axes: Vec<Axis>) -> (usize, CudaKernel) {
+    let mut unit = 1;
+    if let Some((Dim::Fixed(size), 1)) = axes.last().copied()
+        && size % 4 == 0
+    {
+        unit = 4;
+        let last = axes.len() - 1;
+        axes[..last].iter_mut().for_each(|(_, stride)| *stride /= 4);
+        axes[last].0 = Dim::Fixed(size / 4);
+    }
+    let count = axes.iter().map(|(dim, _)| dim.size(1)).product();
+    let count =
+        if matches!(axes[0].0, Dim::Rows(_)) { Dim::Rows(count) } else { Dim::Fixed(count) };
+    let kernel = kernel
+        .constant("TILED", 0)
+        .constant("VECTOR", u32::from(unit == 4))
+        .dimension("COUNT", count)
+        .constant("RANK", axes.len())
+        .constant("SIZES", list(axes.iter().map(|(dim, _)| dim.size(1))))
+        .constant("STRIDES", list(axes.iter().map(|(_, stride)| *stride)));
+    (unit, kernel)
+}
+
+/// Numbers as the elements of an array in C.
+fn list(numbers: impl Iterator<Item = usize>) -> String {
+    numbers.map(|n| n.to_string()).collect::<Vec<_>>().join(",")
 }
 
 /// Elements per task: enough output rows that neighbours find each other's cache lines.
@@ -186,6 +314,9 @@ impl Family for Transpose {
             case(&[0, 3, 2, 1], Shape::rows(&[2, 1, 3]), 3),
             case(&[0, 2, 1], Shape(vec![Dim::Rows(2), Dim::Fixed(131), Dim::Fixed(67)]), 5),
             case(&[2, 0, 1], Shape::fixed(&[2, 3, 5]), 1),
+            case(&[0, 2, 1, 3], Shape::rows(&[3, 5, 8]), 2),
+            case(&[0, 3, 2, 1], Shape::rows(&[17, 3, 33]), 2),
+            case(&[1, 0], Shape::fixed(&[40, 33]), 1),
             case(&[0], Shape::rows(&[]), 3),
             case(&[], Shape::fixed(&[]), 1),
         ]

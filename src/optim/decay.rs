@@ -42,9 +42,10 @@ impl WeightDecay {
     /// What is multiplied with the parameter in this step.
     pub(super) fn scalar(&self, step: &OptimizerStep) -> f64 {
         match *self {
-            _ if !step.decays => 0.0,
-            WeightDecay { factor, decoupled: false } => factor,
-            WeightDecay { factor, decoupled: true } => step.learning_rate * factor,
+            WeightDecay { factor, decoupled: false } => step.decay_factor * factor,
+            WeightDecay { factor, decoupled: true } => {
+                step.learning_rate * (step.decay_factor * factor)
+            }
         }
     }
 

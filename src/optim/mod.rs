@@ -28,8 +28,8 @@ pub struct OptimizerStep {
     pub step: u64,
     /// The rate in force: the schedule's, times the group's factor.
     pub learning_rate: f64,
-    /// Whether weight decay applies to the group.
-    pub decays: bool,
+    /// The group's share of the optimizer's weight decay.
+    pub decay_factor: f64,
 }
 
 /// How parameters follow their gradients.

@@ -185,7 +185,9 @@ impl<'a> Builder<'a> {
         let shape = self.graph.ty(value).shape.clone();
         let by_row = shape == Shape::rows(&[]);
         if !by_row && shape != Shape::fixed(&[1]) {
-            return Err(OpError(format!("a loss must be one value per row, [B], got {shape}")));
+            return Err(OpError(format!(
+                "a loss must be one value per row, [B], got {shape}; end it with `mean_per_row`"
+            )));
         }
         let scalar = match by_row {
             true => format!("normalizer/{}", loss.name),

@@ -93,7 +93,8 @@ impl EarlyStopping {
     /// Whether `value` improves on `best`.
     pub(super) fn improves(&self, value: f64, best: Option<f64>) -> bool {
         match best {
-            None => value.is_finite(),
+            _ if !value.is_finite() => false,
+            None => true,
             Some(best) if self.larger_is_better => value > best + self.minimum_change,
             Some(best) => value < best - self.minimum_change,
         }

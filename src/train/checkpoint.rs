@@ -91,7 +91,7 @@ fn optimizer(trainer: &Trainer) -> Json {
         "name": trainer.optimizer.name(),
         "hyper_parameters": trainer.optimizer.hyper_parameters(),
         "average": trainer.average,
-        "decay_vectors": trainer.decay_vectors,
+        "groups": trainer.groups,
         "clip": format!("{:?}", trainer.clip),
     })
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::session::not_empty;
+use super::check::not_empty;
 use super::trainer::Trainer;
 use crate::data::{ColumnId, Dataset, Task};
 use crate::error::Result;
@@ -42,10 +42,7 @@ impl Trainer {
         data: &Dataset,
         metrics: Option<&[Metric]>,
     ) -> Result<Evaluation> {
-        not_empty(data)?;
-        let fits = EVALUATION_ROWS.into_iter().find(|&c| c >= data.len());
-        let capacity = fits.unwrap_or(EVALUATION_ROWS[EVALUATION_ROWS.len() - 1]);
-        let index = self.plan(data, false, capacity, false)?;
+        let (index, capacity) = self.evaluation_plan(data)?;
         let total = weight_sum(data, 0..data.len());
         self.session.set_share(total, data.len().div_ceil(capacity))?;
         let (seed, mut loss, mut outputs) = (self.seed, 0.0, Vec::new());
@@ -62,6 +59,28 @@ impl Trainer {
         let metrics = measure(data, &outputs, metrics)?;
         Ok(Evaluation { loss, metrics })
     }
+
+    fn evaluation_plan(&mut self, data: &Dataset) -> Result<(usize, usize)> {
+        not_empty(data)?;
+        let fits = EVALUATION_ROWS.into_iter().find(|&c| c >= data.len());
+        let capacity = fits.unwrap_or(EVALUATION_ROWS[EVALUATION_ROWS.len() - 1]);
+        Ok((self.plan(data, false, capacity, false)?, capacity))
+    }
+
+    /// Makes the plan of an evaluation and measures outputs of 0, so that what can go wrong does so
+    /// before training.
+    pub(super) fn check_evaluation(
+        &mut self,
+        data: &Dataset,
+        metrics: Option<&[Metric]>,
+    ) -> Result<()> {
+        self.evaluation_plan(data)?;
+        if let [(_, output)] = self.network().outputs() {
+            let count = self.network().ty(*output).shape.elements(data.len());
+            measure(data, &vec![0.0; count], metrics)?;
+        }
+        Ok(())
+    }
 }
 
 /// Rows of evaluation plans: few sizes, so that few plans are kept.
@@ -75,6 +94,14 @@ pub(super) fn weight_sum(data: &Dataset, rows: impl ExactSizeIterator<Item = usi
     }
 }
 
+/// What is measured unless something is named.
+pub(super) fn default_metrics(data: &Dataset) -> [Metric; 1] {
+    match data.task() {
+        Task::Classification { .. } => [Metric::Accuracy],
+        _ => [Metric::RootMeanSquaredError],
+    }
+}
+
 /// Metrics of all outputs against the data's only target.
 fn measure(
     data: &Dataset,
@@ -84,10 +111,7 @@ fn measure(
     let ([target], false) = (data.targets(), outputs.is_empty()) else { return Ok(vec![]) };
     let rows: Vec<usize> = (0..data.len()).collect();
     let width = outputs.len() / data.len();
-    let default = match data.task() {
-        Task::Classification { .. } => [Metric::Accuracy],
-        _ => [Metric::RootMeanSquaredError],
-    };
+    let default = default_metrics(data);
     let metrics = metrics.unwrap_or(&default);
     let count = data.len() * target.row_elements();
     let column = ColumnId::Target(0);

@@ -21,12 +21,12 @@ use crate::random::Permutation;
 const SHUFFLE: u32 = 0;
 
 /// Sizes of one epoch.
-struct Epoch {
+pub(super) struct Epoch {
     rows: usize,
     /// Rows per update.
     step_rows: usize,
     /// Updates per epoch.
-    steps: usize,
+    pub(super) steps: usize,
 }
 
 impl Trainer {
@@ -37,13 +37,12 @@ impl Trainer {
     /// If options or data do not fit, a value becomes not finite (the parameters stay as before
     /// that step), a checkpoint can't be written, or a callback returns an error.
     pub fn fit(&mut self, data: &Dataset, mut fit: Fit<'_>) -> Result<History> {
-        fit.check(data)?;
-        if let Some(checkpoints) = &fit.checkpoints {
-            checkpoints.check()?;
+        if fit.dry_run {
+            return self.dry_run(data, fit);
         }
-        let plan = self.plan(data, true, fit.batch, fit.accumulate > 1)?;
-        self.preprocessing = data.preprocessing().cloned();
+        let plan = self.prepare(data, &fit)?;
         self.begin_run(data, &mut fit)?;
+        self.preprocessing = data.preprocessing().cloned();
         if fit.interrupt {
             interrupt::watch()?;
         }
@@ -55,41 +54,7 @@ impl Trainer {
         self.end_run(&fit, stop)
     }
 
-    /// Begins a run, or checks that one at hand can go on with these options.
-    fn begin_run(&mut self, data: &Dataset, fit: &mut Fit<'_>) -> Result<()> {
-        let (fingerprint, options) = (data.fingerprint(), fit.fingerprint());
-        if let Some(run) = &self.state.run {
-            if run.data != fingerprint {
-                let text = "the data is not that of the run to go on with";
-                return Err(TrainError::State(text.into()).into());
-            }
-            let changed: Vec<_> = options
-                .iter()
-                .filter(|(name, value)| run.options.get(*name) != Some(*value))
-                .map(|(name, value)| {
-                    let old = run.options.get(name).map_or("unknown", String::as_str);
-                    format!("{name} was {old} and is {value}")
-                })
-                .collect();
-            if !changed.is_empty() {
-                let text = format!("cannot go on with the run: {}", changed.join("; "));
-                return Err(TrainError::State(text).into());
-            }
-            for (callback, state) in fit.callbacks.iter_mut().zip(&run.callbacks) {
-                callback.restore(state)?;
-            }
-            return Ok(());
-        }
-        self.state.run = Some(Run {
-            data: fingerprint,
-            options,
-            plateau: fit.plateau.as_ref().map(|(_, plateau)| plateau.clone()),
-            ..Run::default()
-        });
-        Ok(())
-    }
-
-    fn run(&mut self) -> &mut Run {
+    pub(super) fn run(&mut self) -> &mut Run {
         self.state.run.get_or_insert_default()
     }
 
@@ -132,14 +97,6 @@ impl Trainer {
             }
         }
         Ok(if self.run().stopped { Stop::EarlyStopping } else { Stop::Finished })
-    }
-
-    /// The rate of an update, counted from 0 in the run, under the plateau at hand.
-    fn rate(&self, fit: &Fit<'_>, epoch: &Epoch, step: u64) -> f64 {
-        let plateau = self.state.run.as_ref().and_then(|r| r.plateau.as_ref());
-        let total = (fit.epochs * epoch.steps) as u64;
-        fit.schedule.learning_rate(self.optimizer.learning_rate(), step, total)
-            * plateau.map_or(1.0, |p| p.scale())
     }
 
     /// One update on these rows: as many passes as there are batches in them.
@@ -203,15 +160,14 @@ impl Trainer {
     /// Writes the optimizer's scalars for the next update.
     fn write_scalars(&mut self, learning_rate: f64) -> Result<()> {
         let step = self.state.step + 1;
-        for (group, memory) in self.session.lasting.groups.iter().zip(&mut self.state.memory) {
+        let places = self.session.lasting.groups.iter().zip(&self.groups);
+        for ((group, options), memory) in places.zip(&mut self.state.memory) {
             if group.rule.is_none() {
                 continue;
             }
-            let at = OptimizerStep {
-                step,
-                learning_rate,
-                decays: self.decay_vectors || group.name == "decayed",
-            };
+            let (rate_factor, decay_factor) = options.scales();
+            let at =
+                OptimizerStep { step, learning_rate: learning_rate * rate_factor, decay_factor };
             self.scalars.clear();
             self.optimizer.scalars(&at, memory, &mut self.scalars);
             if let Some(decay) = self.average {
@@ -248,7 +204,7 @@ impl Trainer {
         kept.extend(fit.callbacks.iter().map(|c| c.state()));
     }
 
-    /// Validation, record, plateau, early stopping, callbacks, checkpoints.
+    /// Validation, plateau, early stopping, record, callbacks, checkpoints.
     fn finish_epoch(
         &mut self,
         data: &Dataset,
@@ -275,6 +231,11 @@ impl Trainer {
             record.validation_loss = Some(evaluation.loss);
             record.metrics = evaluation.metrics;
         }
+        if fit.training_metrics {
+            let evaluation = self.evaluate_metrics(data, fit.metrics.as_deref())?;
+            let own = evaluation.metrics.into_iter();
+            record.metrics.extend(own.map(|(name, value)| (format!("training_{name}"), value)));
+        }
         record.seconds = started.elapsed().as_secs_f64();
         let best = self.judge(fit, &record)?;
         if let Some((monitor, _)) = &fit.plateau
@@ -284,6 +245,12 @@ impl Trainer {
             plateau.observe(value);
         }
         display.epoch(&record, best);
+        let number = record.epoch;
+        let run = self.run();
+        run.history.push(record.clone());
+        run.epoch = number;
+        (run.batch, run.loss_sum, run.weight_sum) = (0, 0.0, 0.0);
+        // From here on the epoch is done, whatever a callback or the disk says.
         let mut flow = Flow::Continue;
         for callback in &mut fit.callbacks {
             if callback.on_epoch(&record)? == Flow::Stop {
@@ -291,12 +258,6 @@ impl Trainer {
             }
         }
         self.keep_callbacks(fit);
-        let number = record.epoch;
-        let run = self.run();
-        run.history.push(record);
-        run.epoch = number;
-        (run.batch, run.loss_sum, run.weight_sum) = (0, 0.0, 0.0);
-        debug_assert!(data.len() == epoch.rows);
         if let Some(checkpoints) = &fit.checkpoints {
             checkpoints.after_epoch(self, number, best)?;
         }
@@ -335,26 +296,6 @@ impl Trainer {
             Some(checkpoints) => checkpoints.save_last(self),
             None => Ok(()),
         }
-    }
-
-    /// Closes a finished run; a stopped one stays open, to go on with.
-    fn end_run(&mut self, fit: &Fit<'_>, stop: Stop) -> Result<History> {
-        let epochs = self.run().history.clone();
-        if matches!(stop, Stop::Finished | Stop::EarlyStopping) {
-            let run = self.state.run.take().unwrap_or_default();
-            self.state.epochs += run.epoch as u64;
-            let restore = fit.early_stopping.as_ref().is_some_and(|s| s.restore_best);
-            if restore && !run.best_parameters.is_empty() {
-                let places: Vec<_> = self
-                    .session
-                    .lasting
-                    .parameters()
-                    .map(|p| (p.name.clone(), p.parameter))
-                    .collect();
-                self.session.restore(&places, &run.best_parameters)?;
-            }
-        }
-        Ok(History { epochs, stop })
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::number;
+
 /// One epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
@@ -14,8 +16,10 @@ pub struct EpochRecord {
     /// Rate of the epoch's last step.
     pub learning_rate: f64,
     /// Validation loss, if there was validation.
+    #[serde(with = "number::optional")]
     pub validation_loss: Option<f64>,
-    /// Validation metrics by name.
+    /// Validation metrics by name; those of the training data begin with `training_`.
+    #[serde(with = "number::named")]
     pub metrics: Vec<(String, f64)>,
     /// Wall-clock seconds, validation included. Not part of what a resumed run repeats.
     pub seconds: f64,

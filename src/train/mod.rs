@@ -1,14 +1,18 @@
 //! Training: a trainer owns the executor and walks epochs.
 
 mod callback;
+mod check;
 mod checkpoint;
 mod evaluation;
 mod fit;
+mod group;
 mod guard;
 mod history;
 mod interrupt;
+mod number;
 mod options;
 mod progress;
+mod run;
 mod session;
 mod state;
 mod trained;
@@ -17,6 +21,7 @@ mod trainer;
 pub use callback::{Callback, EarlyStopping, Flow, StepReport};
 pub use checkpoint::Checkpoints;
 pub use evaluation::Evaluation;
+pub use group::ParameterGroup;
 pub use history::{EpochRecord, History, Stop};
 pub use options::Fit;
 pub use progress::Progress;

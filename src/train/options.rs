@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::callback::{Callback, EarlyStopping};
 use super::checkpoint::Checkpoints;
+use super::evaluation::default_metrics;
 use super::progress::Progress;
 use crate::data::Dataset;
 use crate::error::TrainError;
@@ -31,6 +32,8 @@ pub struct Fit<'a> {
     pub(super) progress: Progress,
     pub(super) interrupt: bool,
     pub(super) step_limit: Option<u64>,
+    pub(super) training_metrics: bool,
+    pub(super) dry_run: bool,
 }
 
 impl<'a> Fit<'a> {
@@ -51,6 +54,8 @@ impl<'a> Fit<'a> {
             progress: Progress::Auto,
             interrupt: false,
             step_limit: None,
+            training_metrics: false,
+            dry_run: false,
         }
     }
 
@@ -89,6 +94,13 @@ impl<'a> Fit<'a> {
         Fit { metrics: Some(metrics.to_vec()), ..self }
     }
 
+    /// Measures the same metrics on the training data too, after every epoch, under names such as
+    /// `training_accuracy`: of the weights that the epoch ended with, without dropout. It costs a
+    /// forward pass over the data.
+    pub fn training_metrics(self) -> Self {
+        Fit { training_metrics: true, ..self }
+    }
+
     /// Stops when a value does not improve any more.
     pub fn early_stopping(self, stopping: EarlyStopping) -> Self {
         Fit { early_stopping: Some(stopping), ..self }
@@ -121,9 +133,10 @@ impl<'a> Fit<'a> {
         Fit { step_limit: Some(steps), ..self }
     }
 
-    /// A dry run: two steps and, if there is one, the validation, without checkpoints.
+    /// A dry run: an epoch of two steps with validation and callbacks, without checkpoints. The
+    /// trainer is as before afterwards.
     pub fn dry_run(self) -> Self {
-        Fit { checkpoints: None, ..self.step_limit(2) }
+        Fit { dry_run: true, ..self }
     }
 
     /// Lists everything that is wrong.
@@ -151,10 +164,10 @@ impl<'a> Fit<'a> {
             if let Err(text) = plateau.check() {
                 problems.push(text);
             }
-            problems.extend(self.check_monitor(monitor));
+            problems.extend(self.check_monitor(data, monitor));
         }
         if let Some(stopping) = &self.early_stopping {
-            problems.extend(self.check_monitor(&stopping.monitor));
+            problems.extend(self.check_monitor(data, &stopping.monitor));
         }
         match problems.is_empty() {
             true => Ok(()),
@@ -162,9 +175,21 @@ impl<'a> Fit<'a> {
         }
     }
 
-    fn check_monitor(&self, name: &str) -> Option<String> {
-        (name != "loss" && self.validation.is_none())
-            .then(|| format!("`{name}` is only known with `validate`"))
+    fn check_monitor(&self, data: &Dataset, name: &str) -> Option<String> {
+        let metrics = self.metrics.clone().unwrap_or_else(|| default_metrics(data).to_vec());
+        let mut known = vec!["loss".to_string()];
+        if self.validation.is_some() {
+            known.push("validation_loss".into());
+            known.extend(metrics.iter().map(Metric::to_string));
+        }
+        if self.training_metrics {
+            known.extend(metrics.iter().map(|metric| format!("training_{metric}")));
+        }
+        if known.iter().any(|known| known == name) {
+            return None;
+        }
+        let hint = if self.validation.is_none() { ", without `validate`" } else { "" };
+        Some(format!("`{name}` is not recorded{hint}; there is `{}`", known.join("`, `")))
     }
 
     /// The options that a resumed run must share, by name.
@@ -175,6 +200,11 @@ impl<'a> Fit<'a> {
             ("shuffle", self.shuffle.to_string()),
             ("epochs", self.epochs.to_string()),
             ("schedule", format!("{:?}", self.schedule)),
+            ("early_stopping", format!("{:?}", self.early_stopping)),
+            ("metrics", format!("{:?}", self.metrics)),
+            ("reduce_on_plateau", format!("{:?}", self.plateau)),
+            ("training_metrics", self.training_metrics.to_string()),
+            ("validation", format!("{:x?}", self.validation.as_ref().map(Dataset::fingerprint))),
         ];
         pairs.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
     }

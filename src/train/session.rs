@@ -7,12 +7,12 @@ use crate::error::{DataError, Result, TrainError};
 use crate::exec::{Device, Executor, FeedMut, PlanId};
 use crate::model::Network;
 use crate::op::{BufferId, Live, Mode};
-use crate::plan::{Clip, GroupRequest, Lasting, Plan, Request, RowLoss, UpdateRule};
-use crate::tensor::{DType, HostTensor};
+use crate::plan::{Clip, GroupRequest, Lasting, Plan, Request, RowLoss};
+use crate::tensor::HostTensor;
 
 /// Where a feed's rows come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     Column(ColumnId),
     Weights,
 }
@@ -62,35 +62,28 @@ impl Controls {
 }
 
 impl Session {
-    /// Lays out and allocates lasting memory. `rule` updates trainable parameters; without one all
-    /// are frozen.
-    pub(super) fn new(network: Network, rule: Option<UpdateRule>, device: &Device) -> Result<Self> {
-        let group = |name: &str, keep: &dyn Fn(&crate::layer::value::Parameter) -> bool, rule| {
-            let parameters = network.parameters().iter().filter(|p| keep(p));
-            GroupRequest {
-                name: name.to_string(),
-                parameters: parameters.map(|p| (p.name.clone(), network.shape(p))).collect(),
-                rule,
-            }
-        };
-        let trains = rule.is_some();
-        let groups: Vec<_> = [
-            group("decayed", &|p| trains && p.trainable && p.decays, rule.clone()),
-            group("plain", &|p| trains && p.trainable && !p.decays, rule),
-            group("frozen", &|p| !trains || !p.trainable, None),
-        ]
-        .into_iter()
-        .filter(|g| !g.parameters.is_empty())
-        .collect();
+    /// Lays out and allocates lasting memory.
+    pub(super) fn new(network: Network, groups: &[GroupRequest], device: &Device) -> Result<Self> {
         let mut scalars: Vec<String> =
             network.loss_names().iter().map(|name| format!("normalizer/{name}")).collect();
         scalars.extend(["penalty_share".to_string(), "first".to_string()]);
-        let lasting = Lasting::new(&groups, &scalars);
+        let lasting = Lasting::new(groups, &scalars);
         let executor = device.executor(&lasting)?;
         let controls = Controls::new(&network, &lasting);
         let mut session = Session { network, lasting, executor, controls };
         session.begin_states()?;
         Ok(session)
+    }
+
+    /// Lays out and allocates a network that only predicts: one group without updates.
+    pub(super) fn frozen(network: Network, device: &Device) -> Result<Self> {
+        let parameters = network.parameters().iter();
+        let group = GroupRequest {
+            name: "parameters".into(),
+            parameters: parameters.map(|p| (p.name.clone(), network.shape(p))).collect(),
+            rule: None,
+        };
+        Session::new(network, &[group], device)
     }
 
     /// Gives every state its initial value.
@@ -187,7 +180,7 @@ impl Session {
     }
 
     /// The column of a feed: by position where there is one of the kind, else by name.
-    fn source(&self, feed: &str, data: &Dataset) -> Result<Source, DataError> {
+    pub(super) fn source(&self, feed: &str, data: &Dataset) -> Result<Source, DataError> {
         if feed.starts_with("weights/") {
             return Ok(Source::Weights);
         }
@@ -213,50 +206,6 @@ impl Session {
                 if names.is_empty() { "none".into() } else { names.join(", ") }
             ))
         })
-    }
-
-    /// Checks that a dataset fits a plan, so that no batch can fail.
-    pub(super) fn check(&self, plan: &LoadedPlan, data: &Dataset) -> Result<(), DataError> {
-        not_empty(data)?;
-        for (name, buffer) in &plan.plan.feeds {
-            let Source::Column(id) = self.source(name, data)? else { continue };
-            let column = match id {
-                ColumnId::Input(i) => &data.inputs()[i],
-                ColumnId::Target(i) => &data.targets()[i],
-            };
-            let ty = plan.plan.graph.ty(*buffer);
-            let wanted = ty.shape.elements(1);
-            if column.row_elements() != wanted {
-                return Err(DataError::Invalid(format!(
-                    "column `{}` has {} elements per row, the model's `{name}` {ty} wants {wanted}",
-                    column.name,
-                    column.row_elements()
-                )));
-            }
-            if ty.dtype == DType::U32 && column.dtype() != DType::U32 {
-                return Err(DataError::Invalid(format!(
-                    "column `{}` holds numbers, the model's `{name}` wants class labels or indices",
-                    column.name
-                )));
-            }
-        }
-        self.check_labels(data)
-    }
-
-    fn check_labels(&self, data: &Dataset) -> Result<(), DataError> {
-        let outputs = match self.network.outputs() {
-            [(_, id)] => self.network.ty(*id).shape.last(),
-            _ => return Ok(()),
-        };
-        match outputs {
-            Some(outputs) if data.classes() > outputs && outputs > 1 => {
-                Err(DataError::Invalid(format!(
-                    "the data has {} classes, the model has {outputs} outputs; widen its last layer",
-                    data.classes()
-                )))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// A result of a plan.
@@ -300,24 +249,8 @@ impl Session {
         places: &[(String, BufferId)],
         tensors: &std::collections::BTreeMap<String, HostTensor>,
     ) -> Result<()> {
-        let mut wrong = Vec::new();
-        for (name, buffer) in places {
-            let wanted = self.lasting.graph.ty(*buffer).shape.sizes(0);
-            match tensors.get(name) {
-                None => wrong.push(format!("`{name}` is missing")),
-                Some(t) if t.shape() != wanted || t.as_f32().is_none() => wrong.push(format!(
-                    "`{name}` is {}{:?}, expected f32{wanted:?}",
-                    t.dtype(),
-                    t.shape()
-                )),
-                Some(_) => {}
-            }
-        }
-        if !wrong.is_empty() {
-            wrong.truncate(20);
-            let text = format!("tensors do not fit: {}", wrong.join("; "));
-            return Err(TrainError::State(text).into());
-        }
+        let sizes = |buffer: BufferId| self.lasting.graph.ty(buffer).shape.sizes(0);
+        check_tensors(places.iter().map(|(name, buffer)| (name, sizes(*buffer))), tensors)?;
         for (name, buffer) in places {
             if let Some(elements) = tensors.get(name).and_then(HostTensor::as_f32) {
                 self.executor.write(*buffer, elements)?;
@@ -327,12 +260,28 @@ impl Session {
     }
 }
 
-/// Refuses data without rows.
-pub(super) fn not_empty(data: &Dataset) -> Result<(), DataError> {
-    match data.is_empty() {
-        true => Err(DataError::Invalid("the data has no rows".into())),
-        false => Ok(()),
+/// Whether there is a tensor of these sizes under each of the names.
+pub(super) fn check_tensors<'a>(
+    wanted: impl Iterator<Item = (&'a String, Vec<usize>)>,
+    tensors: &std::collections::BTreeMap<String, HostTensor>,
+) -> Result<(), TrainError> {
+    let mut wrong = Vec::new();
+    for (name, wanted) in wanted {
+        match tensors.get(name) {
+            None => wrong.push(format!("`{name}` is missing")),
+            Some(t) if t.shape() != wanted || t.as_f32().is_none() => wrong.push(format!(
+                "`{name}` is {}{:?}, expected f32{wanted:?}",
+                t.dtype(),
+                t.shape()
+            )),
+            Some(_) => {}
+        }
     }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    wrong.truncate(20);
+    Err(TrainError::State(format!("tensors do not fit: {}", wrong.join("; "))))
 }
 
 fn gather_weights(data: &Dataset, rows: &[usize], target: &mut [f32]) {

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ndarray::Array2;
 use serde_json::Value as Json;
 
-use super::session::{LoadedPlan, PlanRequest, Session, not_empty};
+use super::check::not_empty;
+use super::session::{LoadedPlan, PlanRequest, Session, check_tensors};
 use super::trainer::Trainer;
 use crate::data::{Dataset, Preprocessing, Table};
 use crate::error::{DataError, FileError, Result};
@@ -63,15 +64,14 @@ impl Trained {
                     message: format!("its preprocessing can't be read: {error}"),
                 }
             })?;
-        let mut session = Session::new(network, None, &device)?;
+        // Before memory is asked for: a file that claims much must hold much.
+        let wanted = network.parameters().iter().map(|p| (&p.name, network.shape(p)));
+        check_tensors(wanted, &file.tensors)
+            .map_err(|error| FileError::Mismatch { file: name, message: error.to_string() })?;
+        let mut session = Session::frozen(network, &device)?;
         let parameters = session.lasting.parameters();
         let places: Vec<_> = parameters.map(|p| (p.name.clone(), p.parameter)).collect();
-        session.restore(&places, &file.tensors).map_err(|error| match error {
-            crate::Error::Train(error) => {
-                FileError::Mismatch { file: name, message: error.to_string() }.into()
-            }
-            other => other,
-        })?;
+        session.restore(&places, &file.tensors)?;
         Ok(Trained::new(session, preprocessing))
     }
 
@@ -81,7 +81,7 @@ impl Trained {
 
     pub(super) fn from_trainer(trainer: &Trainer) -> Result<Trained> {
         let network = trainer.session.network.clone();
-        let mut session = Session::new(network, None, &trainer.device)?;
+        let mut session = Session::frozen(network, &trainer.device)?;
         for (name, tensor) in trainer.session.parameters()? {
             if let (Some(id), Some(x)) = (session.lasting.graph.find(&name), tensor.as_f32()) {
                 session.executor.write(id, x)?;

@@ -1,8 +1,10 @@
 //! The trainer: a model, an optimizer and a device.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::checkpoint;
+use super::group::{self, ParameterGroup};
 use super::options::Fit;
 use super::session::{LoadedPlan, PlanRequest, Session};
 use super::state::State;
@@ -11,10 +13,10 @@ use crate::data::{Dataset, Preprocessing, Task};
 use crate::error::{Result, TrainError};
 use crate::exec::Device;
 use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
-use crate::model::{Model, Network};
+use crate::model::{Model, Network, WithLosses};
 use crate::op::Mode;
 use crate::optim::Optimizer;
-use crate::plan::Clip;
+use crate::plan::{Clip, Plan};
 
 /// Options of a [`Trainer`], built up by method calls.
 pub struct TrainerBuilder<'a> {
@@ -25,7 +27,7 @@ pub struct TrainerBuilder<'a> {
     seed: u64,
     clip: Clip,
     average: Option<f64>,
-    decay_vectors: bool,
+    groups: Vec<ParameterGroup>,
 }
 
 impl TrainerBuilder<'_> {
@@ -61,10 +63,17 @@ impl TrainerBuilder<'_> {
         TrainerBuilder { clip: Clip::Value(limit), ..self }
     }
 
-    /// Leaves biases and the scales of norms out of the optimizer's weight decay, which is for all
-    /// parameters by default, as in PyTorch.
-    pub fn decay_matrices_only(self) -> Self {
-        TrainerBuilder { decay_vectors: false, ..self }
+    /// Trains some parameters otherwise than the rest. All are trained alike by default, weight decay
+    /// included, as in PyTorch.
+    pub fn group(mut self, group: ParameterGroup) -> Self {
+        self.groups.push(group);
+        self
+    }
+
+    /// Keeps the parameters whose names fit the pattern as they are: a group that is
+    /// [`frozen`](ParameterGroup::frozen).
+    pub fn freeze(self, pattern: &str) -> Self {
+        self.group(ParameterGroup::matching(pattern).frozen())
     }
 
     /// Keeps an exponential moving average of the parameters with this decay; see
@@ -104,9 +113,9 @@ impl TrainerBuilder<'_> {
         if self.average.is_some() {
             rule = rule.with_average();
         }
-        let mut session = Session::new(network, Some(rule), &device)?;
+        let (groups, requests) = group::assign(&self.groups, &network, &rule)?;
+        let mut session = Session::new(network, &requests, &device)?;
         session.begin_parameters(self.seed)?;
-        let groups = session.lasting.groups.len();
         Ok(Trainer {
             optimizer: self.optimizer,
             device,
@@ -114,9 +123,9 @@ impl TrainerBuilder<'_> {
             seed: self.seed,
             clip: self.clip,
             average: self.average,
-            decay_vectors: self.decay_vectors,
             preprocessing: None,
-            state: State { memory: vec![vec![]; groups], ..State::default() },
+            state: State { memory: vec![vec![]; groups.len()], ..State::default() },
+            groups,
             memory_before: vec![],
             scalars: vec![],
             session,
@@ -156,7 +165,8 @@ pub struct Trainer {
     pub(super) seed: u64,
     pub(super) clip: Clip,
     pub(super) average: Option<f64>,
-    pub(super) decay_vectors: bool,
+    /// One for each group of lasting memory.
+    pub(super) groups: Vec<ParameterGroup>,
     pub(super) preprocessing: Option<Preprocessing>,
     pub(super) state: State,
     /// The optimizer's memory before the step at hand.
@@ -179,7 +189,7 @@ impl Trainer {
             seed: 0,
             clip: Clip::None,
             average: None,
-            decay_vectors: true,
+            groups: vec![],
         }
     }
 
@@ -265,19 +275,10 @@ impl Trainer {
         let weighted = data.weights().is_some();
         let key = PlanKey { task: data.task(), training, weighted, capacity, accumulate };
         if let Some(index) = self.plans.iter().position(|(k, _)| *k == key) {
+            self.session.check(&self.plans[index].1, data)?;
             return Ok(index);
         }
-        let by_task: Box<dyn Loss> = match data.task() {
-            Task::Classification { .. } => Box::new(CrossEntropy::default()),
-            _ => Box::new(MeanSquaredError),
-        };
-        let losses: Vec<(&dyn Loss, f64, bool)> = match self.losses.is_empty() {
-            true => {
-                self.session.network.outputs().iter().map(|_| (&*by_task, 1.0, weighted)).collect()
-            }
-            false => self.losses.iter().map(|(l, factor)| (&**l, *factor, weighted)).collect(),
-        };
-        let with_losses = self.session.network.with_losses(&losses)?;
+        let with_losses = self.with_losses(data)?;
         let loaded = self.session.load(PlanRequest {
             graph: &with_losses.graph,
             losses: with_losses.losses,
@@ -291,18 +292,40 @@ impl Trainer {
         Ok(self.plans.len() - 1)
     }
 
+    /// The network with a loss for every output: the trainer's, or the one for the data's task.
+    pub(super) fn with_losses(&self, data: &Dataset) -> Result<WithLosses> {
+        let by_task: Box<dyn Loss> = match data.task() {
+            Task::Classification { .. } => Box::new(CrossEntropy::default()),
+            _ => Box::new(MeanSquaredError),
+        };
+        let weighted = data.weights().is_some();
+        let network = &self.session.network;
+        let losses: Vec<(&dyn Loss, f64, bool)> = match self.losses.is_empty() {
+            true => network.outputs().iter().map(|_| (&*by_task, 1.0, weighted)).collect(),
+            false => self.losses.iter().map(|(l, factor)| (&**l, *factor, weighted)).collect(),
+        };
+        network.with_losses(&losses)
+    }
+
     pub(super) fn split_plan(&mut self, index: usize) -> (&mut Session, &LoadedPlan) {
         (&mut self.session, &self.plans[index].1)
     }
 
-    /// The plan that [`fit`](Self::fit) would train by, as a table.
+    /// The plan that [`fit`](Self::fit) would train by.
+    ///
+    /// # Errors
+    /// If options or data do not fit.
+    pub fn training_plan(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<Arc<Plan>> {
+        let index = self.prepare(data, fit)?;
+        Ok(self.plans[index].1.plan.clone())
+    }
+
+    /// That plan as a table.
     ///
     /// # Errors
     /// If options or data do not fit.
     pub fn describe_plan(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<String> {
-        fit.check(data)?;
-        let index = self.plan(data, true, fit.batch, fit.accumulate > 1)?;
-        Ok(self.plans[index].1.plan.to_string())
+        Ok(self.training_plan(data, fit)?.to_string())
     }
 
     /// The trained model, for predictions, on the same device.

@@ -22,3 +22,10 @@ pub(crate) fn reordered(rows: usize, shares: f64, rate: f64, p: f64) -> f64 {
 pub(crate) fn least_squares(rows: usize, shares: f64, rate: f64, p: f64, eigenvalue: f64) -> f64 {
     (roundings(rows + 16, shares) + roundings(1, p.abs()) / rate) / eigenvalue
 }
+
+/// A whole run in single precision, whose roundings the steps after them amplify: `once` is how far
+/// the reference strays that rounds every result once, where it is stored. Inside a step, sums of
+/// up to `terms` products and elementary functions round `terms + 8` times at most.
+pub(crate) fn whole_run(once: f64, terms: usize) -> f64 {
+    once * (terms + 8) as f64
+}

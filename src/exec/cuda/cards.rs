@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::compile::{Architecture, Compiler};
 use super::library::driver;
 use super::nvrtc::{Form, nvrtc};
+use super::places::OWN_VARIABLE;
 
 /// A card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,8 +42,8 @@ impl Problem {
 }
 
 /// What to do without a driver.
-pub(super) const DRIVER_FIX: &str = "install the NVIDIA driver with your distribution's tools; a \
-    container has to be started with the GPU (`--gpus all`)";
+pub(super) const DRIVER_FIX: &str =
+    "install it with your distribution's tools; start a container with `--gpus all`";
 
 /// What to do without NVRTC, for the newest major version of CUDA that the driver supports.
 pub(super) fn nvrtc_fix(driver_major: Option<u32>) -> String {
@@ -51,8 +52,7 @@ pub(super) fn nvrtc_fix(driver_major: Option<u32>) -> String {
         _ => "nvidia-cuda-nvrtc",
     };
     format!(
-        "`pip install {package}` in an active environment, or set {} to the folder that holds it",
-        super::places::OWN_VARIABLE
+        "`pip install {package}` in an active environment, or name its folder in {OWN_VARIABLE}"
     )
 }
 

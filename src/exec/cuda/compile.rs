@@ -9,7 +9,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::cache::{Cache, Ingredients, NoCache};
-use super::nvrtc::{Failure, Form, Nvrtc};
+use super::nvrtc::{Failure, Form, Nvrtc, nvrtc};
 use crate::error::DeviceError;
 use crate::op::launch::Kernel;
 
@@ -151,6 +151,29 @@ impl Compiler {
         }
         Ok(code)
     }
+}
+
+/// What NVRTC writes when it compiles a kernel for cards of this compute capability: warnings, and
+/// the registers and memory that the code uses. Needs NVRTC alone, neither driver nor card.
+///
+/// # Errors
+/// If there is no NVRTC or it does not know the capability ([`DeviceError::Unusable`]), or if the
+/// kernel does not compile.
+pub fn compile_log(kernel: &Kernel, capability: (u32, u32)) -> Result<String, DeviceError> {
+    let unusable = |message: String| DeviceError::Unusable {
+        device: format!("compute capability {}.{}", capability.0, capability.1),
+        message,
+    };
+    let nvrtc = nvrtc().map_err(|why| unusable(why.into()))?;
+    let architecture = Architecture::new(capability, &nvrtc.architectures)
+        .filter(|architecture| architecture.form == Form::Cubin)
+        .ok_or_else(|| unusable("NVRTC does not know it; install a newer one".into()))?;
+    let source = KernelSource::from(kernel);
+    let mut options = options(&source, &architecture, false);
+    options.push("--ptxas-options=-v".into());
+    let compiled = nvrtc.compile(&source.name, &source.text, &options, architecture.form);
+    let explain = |failure| explain(&source, &options, nvrtc.version, failure);
+    compiled.map(|(_, log)| log).map_err(explain)
 }
 
 /// Options for NVRTC. No multiplication is contracted with an addition unless the source says

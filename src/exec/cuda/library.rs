@@ -15,6 +15,9 @@ use libloading::os::unix::{Library as Handle, RTLD_GLOBAL, RTLD_LAZY};
 
 use super::places::{Place, children, places};
 
+/// Opens only what is loaded already; as Linux has it.
+const RTLD_NOLOAD: c_int = 4;
+
 /// An open library; it stays open until the process ends.
 #[derive(Debug)]
 pub(super) struct Library {
@@ -26,6 +29,8 @@ pub(super) struct Library {
 /// A library that was not found, or found and not usable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Missing {
+    /// What people call it.
+    pub(super) title: &'static str,
     /// The file's usual name.
     pub(super) name: &'static str,
     /// Each place, and what was wrong there if there was a file.
@@ -35,8 +40,8 @@ pub(super) struct Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.problems().next() {
-            Some(problem) => write!(f, "{} can't be used: {problem}", self.name),
-            None => write!(f, "{} was not found", self.name),
+            Some(problem) => write!(f, "{} can't be used: {problem}", self.title),
+            None => write!(f, "{} ({}) was not found", self.title, self.name),
         }
     }
 }
@@ -73,7 +78,12 @@ pub(super) fn nvrtc() -> Result<&'static Library, &'static Missing> {
 
 /// NVML's name of the driver's release, such as "580.65.06", and where NVML lies.
 pub(super) fn nvml() -> Result<(PathBuf, Option<String>), Missing> {
-    let library = search(&["libnvidia-ml.so.1"], c"nvmlInit_v2", &environment())?;
+    let library = search(
+        "NVIDIA's management library",
+        &["libnvidia-ml.so.1"],
+        c"nvmlInit_v2",
+        &environment(),
+    )?;
     let release = driver_release(&library);
     Ok((library.path, release))
 }
@@ -83,9 +93,10 @@ fn environment() -> Vec<Place> {
 }
 
 fn open_driver(places: &[Place]) -> Result<Driver, Missing> {
-    let name = "libcuda.so.1";
-    let library = search(&[name], c"cuDriverGetVersion", places)?;
+    let (title, name) = ("the NVIDIA driver", "libcuda.so.1");
+    let library = search(title, &[name], c"cuDriverGetVersion", places)?;
     let unusable = |library: Library, problem| Missing {
+        title,
         name,
         looked: vec![(Place::Folder(library.path), Some(problem))],
     };
@@ -133,17 +144,15 @@ fn is_what_cudarc_calls(library: &Library) -> bool {
 
 fn open_nvrtc(places: &[Place], driver_major: Option<u32>) -> Result<Library, Missing> {
     let names = ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"];
-    let probe = c"nvrtcVersion";
+    let search = |names: &[&'static str]| search("NVRTC", names, c"nvrtcVersion", places);
     // A driver of CUDA 12 can't load what NVRTC 13 makes, so that comes last there.
     let library = match driver_major {
-        Some(..=12) => {
-            search(&names[1..], probe, places).or_else(|_| search(&names, probe, places))
-        }
-        _ => search(&names, probe, places),
+        Some(..=12) => search(&names[1..]).or_else(|_| search(&names)),
+        _ => search(&names),
     }?;
     // NVRTC opens its builtins by name when it compiles; some packages do not tell it where.
     for path in builtins_beside(&library.path) {
-        if let Ok(handle) = open(&path) {
+        if let Ok(handle) = open(&path, RTLD_LAZY | RTLD_GLOBAL) {
             Box::leak(Box::new(handle));
         }
     }
@@ -161,19 +170,28 @@ fn builtins_beside(nvrtc: &Path) -> Vec<PathBuf> {
 
 /// Opens the first file of these names that exports `probe`: place by place, and in each place
 /// name by name.
-fn search(names: &[&'static str], probe: &CStr, places: &[Place]) -> Result<Library, Missing> {
+fn search(
+    title: &'static str,
+    names: &[&'static str],
+    probe: &CStr,
+    places: &[Place],
+) -> Result<Library, Missing> {
     let mut looked = Vec::new();
     for place in places {
         let mut problem = None;
         for name in names {
             let file = match place {
-                Place::Loader => PathBuf::from(name),
+                Place::Process | Place::Loader => PathBuf::from(name),
                 Place::Folder(folder) => folder.join(name),
             };
             if matches!(place, Place::Folder(_)) && !file.exists() {
                 continue;
             }
-            match open(&file).and_then(|handle| Library::new(handle, &file, probe)) {
+            let flags = match place {
+                Place::Process => RTLD_LAZY | RTLD_GLOBAL | RTLD_NOLOAD,
+                _ => RTLD_LAZY | RTLD_GLOBAL,
+            };
+            match open(&file, flags).and_then(|handle| Library::new(handle, &file, probe)) {
                 Ok(library) => return Ok(library),
                 Err(text) if is_absence(&text, name) => {}
                 Err(text) => problem = Some(text),
@@ -181,7 +199,7 @@ fn search(names: &[&'static str], probe: &CStr, places: &[Place]) -> Result<Libr
         }
         looked.push((place.clone(), problem));
     }
-    Err(Missing { name: names[0], looked })
+    Err(Missing { title, name: names[0], looked })
 }
 
 /// Whether the loader says that there is no such file, rather than that it is broken.
@@ -189,9 +207,9 @@ fn is_absence(text: &str, name: &str) -> bool {
     text.contains(&format!("{name}: cannot open shared object file: No such file"))
 }
 
-fn open(file: &Path) -> Result<Handle, String> {
+fn open(file: &Path, flags: c_int) -> Result<Handle, String> {
     // SAFETY: runs the initialisers of NVIDIA's library, which any program that uses it runs.
-    unsafe { Handle::open(Some(file), RTLD_LAZY | RTLD_GLOBAL) }.map_err(|e| describe(&e))
+    unsafe { Handle::open(Some(file), flags) }.map_err(|e| describe(&e))
 }
 
 /// The loader's own words, which stand in the error's source.
@@ -278,7 +296,7 @@ mod tests {
             Place::Folder(empty.path().into()),
             Place::Folder(broken.path().into()),
         ];
-        let missing = search(&NAMES, c"main", &places).unwrap_err();
+        let missing = search("it", &NAMES, c"main", &places).unwrap_err();
         assert_eq!(missing.name, NAMES[0]);
         assert_eq!(
             missing.looked[..2],
@@ -295,9 +313,9 @@ mod tests {
     #[test]
     fn a_library_without_the_probe_is_not_taken_and_one_with_it_tells_its_path() {
         let places = [Place::Loader];
-        let missing = search(&["libc.so.6"], c"cuInit", &places).unwrap_err();
+        let missing = search("C", &["libc.so.6"], c"cuInit", &places).unwrap_err();
         assert!(missing.problems().next().unwrap().contains("no function `cuInit`"), "{missing:?}");
-        let found = search(&["libc.so.6"], c"malloc", &places).unwrap();
+        let found = search("C", &["libc.so.6"], c"malloc", &places).unwrap();
         assert!(found.path.is_absolute() && found.path.ends_with("libc.so.6"), "{found:?}");
     }
 

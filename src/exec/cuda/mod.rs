@@ -11,6 +11,7 @@ mod nvrtc;
 mod places;
 
 pub use cards::Card;
+pub use compile::compile_log;
 pub use executor::{CudaExecutor, Replay};
 
 use crate::error::DeviceError;

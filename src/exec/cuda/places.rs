@@ -11,7 +11,9 @@ pub(super) const OWN_VARIABLE: &str = "IRONWARP_CUDA_PATH";
 /// One place to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// What the process has loaded, `LD_LIBRARY_PATH` and the system's list.
+    /// What the process has loaded already.
+    Process,
+    /// `LD_LIBRARY_PATH` and the system's list.
     Loader,
     /// A folder.
     Folder(PathBuf),
@@ -20,6 +22,7 @@ pub(super) enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Place::Process => f.write_str("what the process has loaded"),
             Place::Loader => f.write_str("LD_LIBRARY_PATH and the system's list"),
             Place::Folder(folder) => folder.display().fmt(f),
         }
@@ -39,7 +42,7 @@ const SYSTEM: &[&str] = &[
 /// Folders of the wheels `nvidia-cuda-nvrtc` (13 and newer) and `nvidia-cuda-nvrtc-cu12`.
 const WHEELS: &[&str] = &["nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib"];
 
-/// Every place, each once: the own variable, the loader, toolkits, the system, Python's folders.
+/// Every place, each once: the process, the own variable, the loader, toolkits, the system, Python's folders.
 ///
 /// `variable` reads the environment and `root` is where the file system begins.
 pub(super) fn places(variable: &dyn Fn(&str) -> Option<OsString>, root: &Path) -> Vec<Place> {
@@ -58,6 +61,7 @@ pub(super) fn places(variable: &dyn Fn(&str) -> Option<OsString>, root: &Path) -
 
     let mut places: Vec<Place> = folders.into_iter().map(Place::Folder).collect();
     places.insert(before_loader, Place::Loader);
+    places.insert(0, Place::Process);
     let mut seen = BTreeSet::new();
     places.retain(|place| seen.insert(place.to_string()));
     places
@@ -112,6 +116,7 @@ mod tests {
         };
         let found = places(&variable, root.path());
         let expected = [
+            Place::Process,
             Place::Folder("/own".into()),
             Place::Folder("/other".into()),
             Place::Loader,

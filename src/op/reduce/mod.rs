@@ -131,6 +131,11 @@ impl Op for Reduce {
         inputs: &[BufferId],
         emitter: &mut Emitter<'_>,
     ) -> Result<Option<Vec<BufferId>>, OpError> {
+        let shape = self.output_shape(&emitter.ty(inputs[0]).shape.clone());
+        let single = |&axis: &usize| emitter.ty(inputs[0]).shape.dims()[axis] == Dim::Fixed(1);
+        if self.reduction != Reduction::SumSquares && self.axes.iter().all(single) {
+            return Ok(Some(vec![emitter.one(Reshape { shape }, inputs)?]));
+        }
         let run = self.last_run();
         if run == 0 {
             return Ok(None);
@@ -143,7 +148,6 @@ impl Op for Reduce {
         let rest = Reduce::new(again, &self.axes[..run], true);
         let partial = emitter.one(last, inputs)?;
         let reduced = emitter.one(rest, &[partial])?;
-        let shape = self.output_shape(&emitter.ty(inputs[0]).shape.clone());
         Ok(Some(vec![emitter.one(Reshape { shape }, &[reduced])?]))
     }
 
@@ -160,6 +164,16 @@ impl Op for Reduce {
         let result = match self.reduction {
             Reduction::Sum => gradient.one(spread(&x, 1), &[upstream])?,
             Reduction::Mean => {
+                let sizes = self.axes.iter().map(|&axis| match shape.dims()[axis] {
+                    Dim::Fixed(size) => Some(size),
+                    Dim::Rows(_) => None,
+                });
+                if let Some(count) = sizes.product::<Option<usize>>() {
+                    let share = gradient.one(spread(&(x / count as f64), 1), &[upstream])?;
+                    gradient.set(0, share);
+                    return Ok(());
+                }
+                // How many rows there are is known when they are counted.
                 let ones = gradient.one(spread(&Expr::constant(1.0), 0), &[])?;
                 let sum = Reduce { reduction: Reduction::Sum, keep: true, ..self.clone() };
                 let count = gradient.one(sum, &[ones])?;

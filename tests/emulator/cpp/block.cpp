@@ -30,6 +30,7 @@ Fiber fibers[MOST_THREADS];
 std::vector<unsigned> order;
 std::vector<char *> free_stacks;
 unsigned count, at_barrier, alive;
+unsigned at_collective[MOST_THREADS / 32];  // lanes of each warp that wait at one
 void *scheduler;
 Fiber *running;
 const BlockRun *block;
@@ -159,6 +160,19 @@ void complete(Fiber *warp, unsigned mask, EmulatorWarpOperation operation) {
   }
   for (unsigned lane = 0; lane < 32; lane++)
     if (mask >> lane & 1) warp[lane].where = Where::Ready;
+  at_collective[(warp - fibers) / 32] &= ~mask;
+}
+
+// Whether all lanes of the mask wait at the same collective as this one.
+bool all_have_come(const Fiber &self, unsigned first) {
+  if ((at_collective[first / 32] & self.mask) != self.mask) return false;
+  for (unsigned lane = 0; lane < 32; lane++) {
+    const Fiber &other = fibers[first + lane];
+    if ((self.mask >> lane & 1) && (other.operation != self.operation || other.mask != self.mask ||
+                                    other.line != self.line))
+      return false;
+  }
+  return true;
 }
 
 unsigned index_of(const Fiber &fiber) { return static_cast<unsigned>(&fiber - fibers); }
@@ -187,14 +201,10 @@ unsigned long long emulator_warp(EmulatorWarpOperation operation, unsigned mask,
   self.mask = mask;
   self.value = value;
   self.argument = argument;
-  for (unsigned lane = 0; lane < 32; lane++) {
-    if (!(mask >> lane & 1)) continue;
-    const Fiber *other = first + lane < count ? &fibers[first + lane] : nullptr;
-    if (other == nullptr || other->where != Where::Warp || other->operation != operation ||
-        other->mask != mask || other->line != line) {
-      wait();
-      return self.result;
-    }
+  at_collective[first / 32] |= 1u << (index_of(self) - first);
+  if (!all_have_come(self, first)) {
+    wait();
+    return self.result;
   }
   complete(&fibers[first], mask, operation);
   return self.result;
@@ -229,6 +239,7 @@ void run_block(const BlockRun &run) {
   const unsigned *size = run.launch->block, *grid = run.launch->grid;
   count = alive = size[0] * size[1] * size[2];
   at_barrier = 0;
+  for (unsigned &lanes : at_collective) lanes = 0;
   for (unsigned i = 0; i < count; i++) {
     Fiber &fiber = fibers[i];
     if (fiber.stack != nullptr) free_stacks.push_back(fiber.stack);  // of a launch that failed

@@ -13,7 +13,7 @@ int attribute(int which) {
     case 4: return 64;
     case 5: return 2147483647;                 // grid sizes
     case 6: case 7: return 65535;
-    case 8: return 48 * 1024;                  // shared memory per block without asking
+    case 8: return UNASKED_SHARED;             // shared memory per block without asking
     case 9: return 65536;                      // constant memory
     case 10: return 32;                        // warp
     case 11: return 2147483647;                // pitch

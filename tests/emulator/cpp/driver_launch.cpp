@@ -17,7 +17,6 @@ bool read_safely(void *to, const void *from, size_t bytes) {
 
 CUresult check_sizes(const Launch &launch) {
   const Function &function = *launch.function;
-  const EmulatorModule *table = function.module->table;
   const unsigned *g = launch.grid, *b = launch.block;
   if (g[0] == 0 || g[1] == 0 || g[2] == 0 || b[0] == 0 || b[1] == 0 || b[2] == 0) return CUDA_ERROR_INVALID_VALUE;
   if (g[0] > 2147483647u || g[1] > 65535 || g[2] > 65535) return CUDA_ERROR_INVALID_VALUE;
@@ -26,8 +25,8 @@ CUresult check_sizes(const Launch &launch) {
   if (threads > 1024) return CUDA_ERROR_INVALID_VALUE;
   if (function.kernel->bound > 0 && threads > static_cast<unsigned>(function.kernel->bound))
     return CUDA_ERROR_INVALID_VALUE;
-  long long fixed = table->shared_end - table->shared_begin, all = fixed + launch.shared;
-  if (fixed > 48 * 1024 || launch.shared > static_cast<unsigned>(function.dynamic_limit)) return CUDA_ERROR_INVALID_VALUE;
+  long long fixed = static_shared(function), all = fixed + launch.shared;
+  if (fixed > UNASKED_SHARED || launch.shared > static_cast<unsigned>(function.dynamic_limit)) return CUDA_ERROR_INVALID_VALUE;
   return all > state().settings.shared_opt_in ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
 }
 

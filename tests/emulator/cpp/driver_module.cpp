@@ -11,12 +11,6 @@
 
 namespace {
 
-constexpr int STATIC_LIMIT = 48 * 1024;
-
-int static_shared(const Function &function) {
-  const EmulatorModule *table = function.module->table;
-  return static_cast<int>(table->shared_end - table->shared_begin);
-}
 
 // Turns the text form of an image back into bytes; empty when it is not one.
 std::vector<char> from_text(const char *text) {
@@ -52,7 +46,7 @@ CUresult load(Module &module, const EmulatorImage &image, const char *object) {
   module.architecture = static_cast<int>(image.architecture);
   for (int i = 0; i < module.table->count; i++) {
     const EmulatorKernel *kernel = &module.table->kernels[i];
-    if (kernel->call != nullptr) module.functions[kernel->name] = {&module, kernel, STATIC_LIMIT};
+    if (kernel->call != nullptr) module.functions[kernel->name] = {&module, kernel, UNASKED_SHARED};
   }
   return CUDA_SUCCESS;
 }
@@ -96,6 +90,11 @@ int blocks_per_multiprocessor(const Function &function, int threads, size_t dyna
 }
 
 }  // namespace
+
+int static_shared(const Function &function) {
+  const EmulatorModule *table = function.module->table;
+  return function.module->functions.size() > 1 ? 0 : static_cast<int>(table->shared_end - table->shared_begin);
+}
 
 void unload(Module *module) {
   if (module->library != nullptr) dlclose(module->library);

@@ -30,8 +30,10 @@ Workshop &workshop();
 
 // --- nvrtc_source.cpp ---
 // The compile unit for the host's compiler: the source with `extern __shared__` rewritten, in a
-// namespace of its own, and an entry for each kernel after it. Lines keep their numbers.
-std::string host_source(const std::string &source, const std::string &name);
+// namespace of its own, and an entry for each kernel after it. Lines keep their numbers. Macros
+// are defined after the shim, so that one called `N` does no harm there.
+std::string host_source(const std::string &source, const std::string &name,
+                        const std::vector<std::string> &defines);
 
 // --- nvrtc_compile.cpp ---
 struct Options {

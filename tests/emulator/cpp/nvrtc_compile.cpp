@@ -28,13 +28,12 @@ std::vector<std::string> command(const Options &options) {
   std::vector<std::string> words = {workshop().compiler, "-x", "c++", "-std=c++17", "-O1", "-w", "-fPIC", "-shared",
                                     "-ffp-contract=off", "-fno-strict-aliasing", "-fno-math-errno", "-fno-exceptions",
                                     "-fno-rtti", "-fno-stack-protector", "-fno-asynchronous-unwind-tables",
-                                    "-fvisibility=hidden", "-fno-diagnostics-show-caret", "-I" + workshop().shim};
+                                    "-fvisibility=hidden", "-s", "-Wl,--build-id=none", "-fno-diagnostics-show-caret", "-I" + workshop().shim};
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     words.push_back("-mavx2");
     words.push_back("-mfma");
   }
   words.push_back("-D__CUDA_ARCH__=" + std::to_string(options.architecture * 10));
-  for (const std::string &define : options.defines) words.push_back("-D" + define);
   return words;
 }
 
@@ -141,7 +140,7 @@ nvrtcResult read_options(int count, const char *const *texts, Options &options, 
 }
 
 nvrtcResult compile(Program &program, const Options &options) {
-  std::string source = host_source(program.source, program.name);
+  std::string source = host_source(program.source, program.name, options.defines);
   std::vector<std::string> words = command(options);
   unsigned long long hash = emulator_hash(source.data(), source.size());
   for (const std::string &word : words) hash = emulator_hash(word.c_str(), word.size() + 1, hash);

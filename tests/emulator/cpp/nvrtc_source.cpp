@@ -119,8 +119,15 @@ std::string rewrite_dynamic(std::string source) {
 
 }  // namespace
 
-std::string host_source(const std::string &source, const std::string &name) {
-  std::string out = "#include \"shim.h\"\n#include \"shim_entry.h\"\nnamespace emulator_source {\n", entries;
+std::string host_source(const std::string &source, const std::string &name,
+                        const std::vector<std::string> &defines) {
+  std::string out = "#include \"shim.h\"\n#include \"shim_entry.h\"\n", entries;
+  for (const std::string &define : defines) {
+    size_t equals = define.find('=');
+    bool bare = equals == std::string::npos;
+    out += "#define " + define.substr(0, equals) + " " + (bare ? "1" : define.substr(equals + 1)) + "\n";
+  }
+  out += "namespace emulator_source {\n";
   for (const Kernel &kernel : kernels(blanked(source))) {
     out += "static EmulatorAbsent " + kernel.name + " __attribute__((unused));\n";
     entries += "  EMULATOR_ENTRY(" + kernel.name + (kernel.bounds.empty() ? "" : ", " + kernel.bounds) + ")\n";

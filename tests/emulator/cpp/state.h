@@ -15,6 +15,8 @@
 #include "interface.h"
 
 constexpr size_t PAGE = 4096;
+// Shared memory that a block may have without asking.
+constexpr int UNASKED_SHARED = 48 * 1024;
 // What guards hold around memory until something is stored there by mistake.
 constexpr unsigned char CANARY = 0xc5;
 
@@ -186,6 +188,9 @@ CUresult refuse_in_capture();
 
 // --- driver_module.cpp ---
 void unload(Module *module);
+// Bytes of static shared memory; 0 where a module has several kernels, since only the real compiler
+// knows which of them uses what.
+int static_shared(const Function &function);
 
 // --- grid.cpp ---
 CUresult run_grid(const Launch &launch);

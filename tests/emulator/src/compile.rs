@@ -33,17 +33,8 @@ const SOURCES: &[(&str, &str)] = sources!(
     "nvrtc_source.cpp" "nvrtc_compile.cpp" "nvrtc.cpp" "libnvrtc.cpp"
 );
 
-const FLAGS: &[&str] = &[
-    "-std=c++17",
-    "-O1",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-fPIC",
-    "-shared",
-    "-fvisibility=hidden",
-    "-pthread",
-];
+const FLAGS: &[&str] =
+    &["-std=c++17", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"];
 
 /// The libraries' folder; builds them where that is not done yet.
 ///
@@ -71,7 +62,7 @@ struct Compiler {
 
 fn compiler() -> Result<Compiler, Missing> {
     let named = std::env::var("CXX").ok();
-    let candidates = named.iter().map(String::as_str).chain(["c++", "g++", "clang++"]);
+    let candidates = named.iter().map(String::as_str).chain(["c++", "g++"]);
     for command in candidates {
         if let Ok(output) = Command::new(command).arg("--version").output()
             && output.status.success()

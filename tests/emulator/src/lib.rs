@@ -31,7 +31,7 @@ pub use settings::{Counts, Order, Settings};
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
     /// No C++ compiler was found.
-    #[error("no C++ compiler: neither $CXX nor c++, g++ or clang++ runs; install g++")]
+    #[error("no C++ compiler: neither $CXX nor c++ nor g++ runs; install g++")]
     Compiler,
     /// The compiler refused the stand-in's own sources.
     #[error("{compiler} does not compile the stand-in libraries:\n{log}")]

@@ -3,12 +3,15 @@
 use super::*;
 
 fn bare() -> Diagnosis {
-    let missing = |name| Missing { name, looked: vec![] };
+    let missing = |title, name| Missing { title, name, looked: vec![] };
     Diagnosis {
         version: "0.1.0".into(),
-        driver: LibraryReport::missing(&missing("libcuda.so.1"), DRIVER_FIX),
-        nvrtc: LibraryReport::missing(&missing("libnvrtc.so.13"), &nvrtc_fix(None)),
-        nvml: LibraryReport::missing(&missing("libnvidia-ml.so.1"), "it comes with the driver"),
+        driver: LibraryReport::missing(&missing("the NVIDIA driver", "libcuda.so.1"), DRIVER_FIX),
+        nvrtc: LibraryReport::missing(&missing("NVRTC", "libnvrtc.so.13"), &nvrtc_fix(None)),
+        nvml: LibraryReport::missing(
+            &missing("NVIDIA's management library", "libnvidia-ml.so.1"),
+            "it comes with the driver",
+        ),
         cards: vec![],
         no_cards: None,
         cache: CacheReport {

@@ -117,9 +117,9 @@ fn constants_and_absent_kernels() {
         #ifdef __CUDACC_RTC__
         extern "C" __global__ void real(float* out) { asm("bar.sync 0;"); }
         #else
-        extern "C" __global__ void emulated(float* out) { out[0] = SCALE * (__CUDA_ARCH__ / 10); }
+        extern "C" __global__ void emulated(float* out) { out[0] = I * N * SCALE * (__CUDA_ARCH__ / 10); }
         #endif"#;
-    let cubin = compile(source, &["-DSCALE=2.0f", "-D", "UNUSED=1"]).expect("compiles");
+    let cubin = compile(source, &["-DSCALE=2.0f", "-D", "N=1", "-DI"]).expect("compiles");
     let card = Card::new().expect("a card");
     let module = card.context.load_module(cudarc::nvrtc::Ptx::from_binary(cubin)).expect("loads");
     assert!(module.load_function("real").is_err());
@@ -128,4 +128,16 @@ fn constants_and_absent_kernels() {
     let out = card.fresh(1).expect("room");
     card.launch(&kernel, shape(1, 1, 0), &[&out]).expect("runs");
     assert_eq!(card.download(&out).expect("runs"), [180.0]);
+}
+
+#[test]
+fn threads_compile_at_the_same_time() {
+    let Some(_session) = emulator::session() else { return };
+    let compiled: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        let one =
+            |i: usize| move || compile(ADD, &[&format!("-DVARIANT={}", i / 2)]).expect("compiles");
+        let threads: Vec<_> = (0..4).map(|i| scope.spawn(one(i))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("compiles")).collect()
+    });
+    assert!(compiled[0] == compiled[1] && compiled[2] == compiled[3], "a source has one image");
 }

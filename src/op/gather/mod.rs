@@ -5,11 +5,13 @@
 //! upstream gradient over its occurrences, in ascending order of position; an index out of range
 //! adds nothing.
 
+mod launch;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallTypes, Case, CpuKernel, Family, Gradient, Live, Op, OpError, Operand, ReferenceCall, Split,
-    TaskIo,
+    CallTypes, Case, CpuKernel, Family, Gradient, Launches, Live, Op, OpError, Operand,
+    ReferenceCall, Split, Target, TaskIo,
 };
 use crate::cpu::simd;
 use crate::tensor::{DType, Dim, Shape, TensorType};
@@ -95,6 +97,10 @@ impl Op for Gather {
         Box::new(Forward { indices: types.inputs[1].shape.clone(), width })
     }
 
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(launch::forward(types, capacity, target))
+    }
+
     fn flops(&self, _types: &CallTypes, _rows: usize) -> u64 {
         0
     }
@@ -149,6 +155,10 @@ impl Op for GatherGradient {
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
         Box::new(Backward { rows: self.rows, width: width(&types.outputs[0]) })
+    }
+
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(launch::gradient(types, capacity, target))
     }
 
     fn label(&self) -> String {
@@ -274,6 +284,8 @@ fn examples() -> Vec<(Vec<usize>, Shape, usize)> {
         (vec![5], Shape::rows(&[]), 9),
         (vec![3, 2, 5], Shape::fixed(&[2, 2]), 1),
         (vec![1031, 67], Shape::rows(&[31]), 17),
+        (vec![5, 132], Shape::rows(&[]), 9),
+        (vec![3, 5], Shape::rows(&[61]), 41),
     ]
 }
 
