@@ -60,6 +60,7 @@ const UNSAFE_FILES: Reasons = &[
     ("src/cpu/gemm/lanes.rs",  "vectors of any instruction set, on pointers"),
     ("src/cpu/gemm/x86.rs",    "intrinsics"),
     ("src/cpu/gemm/tests.rs",  "runs each instruction set, as they ask"),
+    ("src/op/pointwise/interpreter.rs", "finds values in several buffers, by pointer"),
     ("src/exec/cpu/mod.rs",    "runs tasks that share the arenas"),
     ("src/exec/cpu/memory.rs", "pieces of the arenas, disjoint by the verified plan"),
     ("src/exec/cpu/team.rs",   "lends a job on the caller's stack to the team's threads"),

@@ -88,40 +88,31 @@ fn join(graph: &Graph, first: &Step, second: &Step, is_read: impl Fn(&BufferId) 
         Form::Pointwise(_) => None,
         Form::Product(matmul) => Some(matmul),
     };
+    let (factors, own) = first.inputs.split_at(if product.is_some() { 2 } else { 0 });
     // Operands of the joint program; the plain product has no buffer.
-    let skipped = if product.is_some() { 2 } else { 0 };
-    let own = &first.inputs[skipped..];
     let mut operands: Vec<Option<BufferId>> = product.iter().map(|_| None).collect();
     operands.extend(own.iter().copied().map(Some));
+    let given = operands.len();
     let news = second.inputs.iter().filter(|id| !first.outputs.contains(id));
     operands.extend(news.copied().map(Some));
     let mut builder = Builder::new(operands.len());
-    let input = |builder: &mut Builder, id: Option<BufferId>| {
-        let place = operands.iter().position(|o| *o == id).expect("invariant: collected above");
-        builder.push(Node::Input(place))
-    };
-    let mut reads: Vec<_> = product.iter().map(|_| input(&mut builder, None)).collect();
-    reads.extend(own.iter().map(|id| input(&mut builder, Some(*id))));
+    let reads: Vec<_> = (0..operands.len()).map(|i| builder.push(Node::Input(i))).collect();
     let results = match a {
-        Form::Pointwise(program) => builder.inline(program, &reads),
-        Form::Product(Matmul { epilogue: Some(program), .. }) => builder.inline(program, &reads),
-        Form::Product(_) => reads,
+        Form::Pointwise(program) => builder.inline(program, &reads[..given]),
+        Form::Product(matmul) => match &matmul.epilogue {
+            Some(program) => builder.inline(program, &reads[..given]),
+            None => vec![reads[0]],
+        },
     };
-    let reads: Vec<_> = second
-        .inputs
-        .iter()
-        .map(|id| match first.outputs.iter().position(|o| o == id) {
-            Some(place) => results[place],
-            None => input(&mut builder, Some(*id)),
-        })
-        .collect();
-    let mut values = builder.inline(b, &reads);
+    let read = |id: &BufferId| match first.outputs.iter().position(|o| o == id) {
+        Some(i) => results[i],
+        None => operands.iter().position(|o| *o == Some(*id)).map_or(usize::MAX, |i| reads[i]),
+    };
+    let mut values = builder.inline(b, &second.inputs.iter().map(read).collect::<Vec<_>>());
     let mut outputs = second.outputs.clone();
-    for (id, value) in first.outputs.iter().zip(results) {
-        if is_read(id) {
-            outputs.push(*id);
-            values.push(value);
-        }
+    for (id, &value) in first.outputs.iter().zip(&results).filter(|(id, _)| is_read(id)) {
+        outputs.push(*id);
+        values.push(value);
     }
     let (program, read) = compact(&builder.finish(values), &operands);
     let op: AnyOp = match product {
@@ -131,10 +122,13 @@ fn join(graph: &Graph, first: &Step, second: &Step, is_read: impl Fn(&BufferId) 
             Arc::new(Pointwise::from_program(program).with_shape(shape))
         }
     };
-    let inputs = first.inputs[..skipped].iter().copied().chain(read).collect();
+    let inputs = factors.iter().copied().chain(read).collect();
     let layer = match first.layer == second.layer {
         true => first.layer.clone(),
         false => format!("{} + {}", first.layer, second.layer),
     };
     Step { op, inputs, outputs, layer }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,13 +9,19 @@
 
 mod cases;
 mod kernel;
+mod launch;
+mod tile;
+
+pub use tile::{Tile, tiles};
 
 use serde::{Deserialize, Serialize};
 
 use super::expression::Program;
 use super::pointwise;
 use super::reshape::Reshape;
-use super::{BufferId, CallTypes, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
+use super::{
+    BufferId, CallTypes, CpuKernel, Family, Gradient, Launches, Op, OpError, ReferenceCall, Target,
+};
 use crate::tensor::{DType, Dim, Shape, TensorType};
 
 /// Matrix multiplication.
@@ -210,6 +216,10 @@ impl Op for Matmul {
 
     fn as_matmul(&self) -> Option<&Matmul> {
         Some(self)
+    }
+
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(self.launches_with(types, capacity, target, None))
     }
 
     fn label(&self) -> String {

@@ -1,24 +1,31 @@
-//! Runs a program over elements of an output: a list of instructions over cache-sized chunks.
+//! Runs a program over elements of an output: a list of instructions over chunks in the first-level
+//! cache.
 //!
-//! Each instruction is one loop over a chunk of `CHUNK` elements, which the compiler vectorises for
-//! the instruction set found at run time. Values that are the same for all elements (constants,
-//! single-element operands and what is made of them alone) are computed once per task. Operands of
-//! the output's shape are read in place; other operands are spread into a register first.
+//! Each instruction is one loop over a chunk, which the compiler vectorises for the instruction set
+//! found at run time; meanwhile the next chunk's elements come from memory. Values that are the same
+//! for all elements (constants, single-element operands and what is made of them alone) are computed
+//! once per task. Operands are read in place where a chunk's elements lie together, else they are
+//! copied first; outputs are read and written in place.
 
+#![allow(unsafe_code)]
+
+use super::code::{Code, Instruction, Parts, Place, Work, parts};
 use super::layout::Layout;
-use super::loops::{Value, binary, select, unary};
+use super::loops::{add_to, binary, pair, select, subtract_from, unary};
 use crate::cpu::simd;
 use crate::cpu::tile::TileMut;
 use crate::op::expression::{Node, Program};
 use crate::op::kernel::Shared;
 use crate::op::{Live, TaskIo};
 use crate::random;
-use crate::tensor::{DType, Dim, Shape, TensorType};
+use crate::tensor::{Dim, Shape, TensorType};
 
-/// Elements per register: registers of a usual program stay in the first-level cache.
-const CHUNK: usize = 512;
+/// Elements per register.
+const CHUNK: usize = 256;
 /// Results of one program; fusion stops there.
 pub(crate) const MAX_OUTPUTS: usize = 16;
+/// Operands that are read in place; any further ones are copied.
+const IN_PLACE: usize = 16;
 
 /// Where an operand of the program comes from.
 #[derive(Clone, Debug)]
@@ -38,32 +45,29 @@ pub(crate) struct Area {
     pub(crate) stride: usize,
 }
 
-/// Where an instruction finds a value.
+/// A place as the memory that it begins in, an index into a chunk's [`Bases`], and how far from
+/// there.
 #[derive(Clone, Copy, Debug)]
-enum Place {
-    Register(usize),
-    Direct(usize),
-    Scalar(usize),
+struct At {
+    base: usize,
+    offset: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Instruction {
-    Node(Node),
-    /// Operand `i` of the program into a register.
-    Load(usize),
-}
+/// Where the scratch begins, the row's elements of each operand that is read in place, and those
+/// of each output.
+type Bases = [*mut f32; 1 + IN_PLACE + MAX_OUTPUTS];
 
 #[derive(Debug)]
 pub(crate) struct Interpreter {
     sources: Vec<(Source, Layout)>,
-    program: Program,
-    /// Where each node's value is.
-    places: Vec<Place>,
-    /// Nodes to compute once per task, in order.
+    nodes: Vec<Node>,
+    /// Nodes that are the same for all elements, in order.
     scalars: Vec<usize>,
-    /// Instructions of a chunk, each with its register.
-    code: Vec<(Instruction, usize)>,
+    /// Those that choose the code.
+    conditions: Vec<usize>,
+    codes: Vec<Code<At>>,
     registers: usize,
+    outputs: usize,
 }
 
 impl Interpreter {
@@ -73,109 +77,96 @@ impl Interpreter {
             Source::Input(_, ty) => Layout::new(&ty.shape, shape),
             Source::Old(_) => Layout::new(shape, shape),
         };
-        let mut interpreter = Interpreter {
-            sources: sources.iter().map(|s| (s.clone(), layout(s))).collect(),
-            program: program.clone(),
-            places: Vec::new(),
-            scalars: Vec::new(),
-            code: Vec::new(),
-            registers: 0,
+        let single = |k: usize| match &sources[k] {
+            Source::Input(_, ty) => ty.shape.dims().iter().all(|d| *d == Dim::Fixed(1)),
+            Source::Old(_) => false,
         };
-        interpreter.assign(shape);
-        interpreter
+        let old = |k: usize| match sources[k] {
+            Source::Input(..) => None,
+            Source::Old(j) => Some(j),
+        };
+        assert!(program.outputs().len() <= MAX_OUTPUTS, "invariant: fusion keeps to the limit");
+        let Parts { scalars, conditions, codes } = parts(program, single, old);
+        let registers = codes.iter().map(|code| code.registers).max().unwrap_or(0);
+        let (operands, outputs, slots) = (sources.len(), program.outputs().len(), scalars.len());
+        // `execute` goes by these places unchecked.
+        let place = |place: Place| match place {
+            Place::Register(r) if r < registers => At { base: 0, offset: r * CHUNK },
+            Place::Operand(k) if k < IN_PLACE.min(operands) => At { base: 1 + k, offset: 0 },
+            Place::Operand(k) if k < operands => At { base: 0, offset: (registers + k) * CHUNK },
+            Place::Output(j) if j < outputs => At { base: 1 + IN_PLACE + j, offset: 0 },
+            Place::Scalar(s) if s < slots => {
+                At { base: 0, offset: (registers + operands + s) * CHUNK }
+            }
+            other => unreachable!("invariant: a program has no {other:?}"),
+        };
+        let resolve = |code: Code<Place>| Code {
+            instructions: code.instructions.iter().map(|i| i.map(place)).collect(),
+            operands: code.operands,
+            registers,
+        };
+        Interpreter {
+            sources: sources.iter().map(|s| (s.clone(), layout(s))).collect(),
+            nodes: program.nodes().to_vec(),
+            scalars,
+            conditions,
+            codes: codes.into_iter().map(resolve).collect(),
+            registers,
+            outputs,
+        }
     }
 
-    /// Floats of scratch that [`Interpreter::prepare`] and [`Interpreter::run`] share.
+    /// Floats of scratch that [`Interpreter::prepare`] and [`Interpreter::run`] share: registers,
+    /// copied operands, scalars, a chunk each.
     pub(crate) fn scratch(&self) -> usize {
-        self.registers * CHUNK + self.scalars.len()
-    }
-
-    /// Gives every node a place; registers are used again after a value's last reader.
-    fn assign(&mut self, shape: &Shape) {
-        let single = |t: &TensorType| t.shape.dims().iter().all(|d| *d == Dim::Fixed(1));
-        let direct = |t: &TensorType| t.shape == *shape && t.dtype == DType::F32;
-        let nodes = self.program.nodes();
-        let mut last_use = vec![0; nodes.len()];
-        for (i, node) in nodes.iter().enumerate() {
-            node.operands().for_each(|operand| last_use[operand] = i);
-        }
-        self.program.outputs().iter().for_each(|&output| last_use[output] = usize::MAX);
-        let mut free: Vec<usize> = Vec::new();
-        for (i, node) in nodes.iter().enumerate() {
-            let input = |k: usize| match &self.sources[k].0 {
-                Source::Input(i, ty) => Some((*i, ty)),
-                Source::Old(_) => None,
-            };
-            let scalar = match node {
-                Node::Constant(_) => true,
-                Node::Input(k) => input(*k).is_some_and(|(_, ty)| single(ty)),
-                Node::Uniform(_) => false,
-                other => other.operands().all(|o| matches!(self.places[o], Place::Scalar(_))),
-            };
-            if scalar {
-                self.places.push(Place::Scalar(self.scalars.len()));
-                self.scalars.push(i);
-                continue;
-            }
-            // Old elements of outputs are copied in, since they are overwritten.
-            let instruction = match node {
-                Node::Input(k) => match input(*k) {
-                    Some((i, ty)) if direct(ty) => {
-                        self.places.push(Place::Direct(i));
-                        continue;
-                    }
-                    _ => Instruction::Load(*k),
-                },
-                other => Instruction::Node(*other),
-            };
-            let register = free.pop().unwrap_or_else(|| {
-                self.registers += 1;
-                self.registers - 1
-            });
-            self.places.push(Place::Register(register));
-            self.code.push((instruction, register));
-            for operand in node.operands() {
-                if let (Place::Register(r), true) = (self.places[operand], last_use[operand] == i)
-                    && !free.contains(&r)
-                {
-                    free.push(r);
-                }
-            }
-        }
+        (self.registers + self.sources.len() + self.scalars.len()) * CHUNK
     }
 
     /// Computes the values that are the same for all elements, once per task.
     pub(crate) fn prepare(&self, io: &TaskIo<'_>, scratch: &mut [f32]) {
-        let scalars = &mut scratch[self.registers * CHUNK..];
-        let get = |scalars: &[f32], node: usize| match self.places[node] {
-            Place::Scalar(s) => scalars[s],
-            _ => f32::NAN,
-        };
+        let scalars = self.scalars_mut(scratch);
         for (slot, &i) in self.scalars.iter().enumerate() {
-            let mut result = [0.0];
-            match self.program.nodes()[i] {
+            let (known, rest) = scalars.split_at_mut(slot * CHUNK);
+            let value = |node: usize| &known[self.slot(node) * CHUNK..][..1];
+            let (result, copies) = rest[..CHUNK].split_at_mut(1);
+            match self.nodes[i] {
                 Node::Constant(c) => result[0] = c as f32,
                 Node::Input(k) => {
-                    if let Source::Input(i, _) = self.sources[k].0 {
-                        result[0] = match io.input_any(i) {
-                            Shared::F32(x) => x[0],
-                            Shared::U32(x) => x[0] as f32,
-                        }
+                    result[0] = match self.input(k, io) {
+                        Shared::F32(x) => x[0],
+                        Shared::U32(x) => x[0] as f32,
                     }
                 }
-                Node::Unary(op, a) => unary(op, &[get(scalars, a)], &mut result),
-                Node::Binary(op, a, b) => {
-                    let [a, b] = [a, b].map(|o| Value::Scalar(get(scalars, o)));
-                    binary(op, a, b, &mut result);
-                }
-                Node::Select(c, a, b) => {
-                    let chosen = if get(scalars, c) != 0.0 { a } else { b };
-                    result[0] = get(scalars, chosen);
-                }
+                Node::Unary(op, a) => unary(op, value(a), result),
+                Node::Binary(op, a, b) => binary(op, value(a), value(b), result),
+                Node::Select(c, a, b) => select(value(c), value(a), value(b), result),
                 Node::Uniform(_) => {}
             }
-            scalars[slot] = result[0];
+            copies.fill(result[0]);
         }
+    }
+
+    /// Where a chunk of operand `k` is copied to in the scratch.
+    #[inline(always)]
+    fn copied(&self, k: usize) -> usize {
+        (self.registers + k) * CHUNK
+    }
+
+    fn scalars_mut<'a>(&self, scratch: &'a mut [f32]) -> &'a mut [f32] {
+        &mut scratch[(self.registers + self.sources.len()) * CHUNK..]
+    }
+
+    /// A node's place among the scalars.
+    fn slot(&self, node: usize) -> usize {
+        self.scalars.binary_search(&node).expect("invariant: scalars are made of scalars")
+    }
+
+    /// The code for the conditions' outcomes in this task.
+    fn code(&self, scratch: &mut [f32]) -> &Code<At> {
+        let scalars = self.scalars_mut(scratch);
+        let is_set = |node: usize| scalars[self.slot(node) * CHUNK] != 0.0;
+        let bits = self.conditions.iter().enumerate().map(|(i, c)| usize::from(is_set(*c)) << i);
+        &self.codes[bits.sum::<usize>()]
     }
 
     /// Computes all elements of an area, one tile for each result.
@@ -187,7 +178,34 @@ impl Interpreter {
         scratch: &mut [f32],
         tiles: &mut [TileMut<'_>],
     ) {
+        let (rows, columns) = (tiles[0].rows(), tiles[0].columns());
+        assert!(tiles.iter().all(|t| (t.rows(), t.columns()) == (rows, columns)));
+        assert!(tiles.len() == self.outputs && scratch.len() >= self.scratch());
         simd::dispatch(Run { interpreter: self, area, live, io, scratch, tiles });
+    }
+
+    /// The whole of an input of the step.
+    fn input<'a>(&self, k: usize, io: &TaskIo<'a>) -> Shared<'a> {
+        match &self.sources[k].0 {
+            Source::Input(i, _) => io.input_any(*i),
+            Source::Old(_) => Shared::F32(&[]),
+        }
+    }
+
+    /// The elements of a row of an operand, if they lie together; a chunk's are copied otherwise.
+    fn in_place<'a>(
+        &self,
+        k: usize,
+        input: Shared<'a>,
+        (first, columns): (usize, usize),
+        rows: usize,
+    ) -> Option<&'a [f32]> {
+        let layout = &self.sources[k].1;
+        let (offset, run) = layout.run(first, rows);
+        match input {
+            Shared::F32(x) if layout.contiguous && run >= columns => Some(&x[offset..][..columns]),
+            _ => None,
+        }
     }
 }
 
@@ -204,106 +222,83 @@ impl simd::Vectorised for Run<'_, '_, '_> {
     #[inline(always)]
     fn run(self) {
         let Run { interpreter, area, live, io, scratch, tiles } = self;
-        let (registers, scalars) = scratch.split_at_mut(interpreter.registers * CHUNK);
+        let code = interpreter.code(scratch);
+        let mut inputs = [Shared::F32(&[]); IN_PLACE];
+        for &k in code.operands.iter().filter(|k| **k < IN_PLACE) {
+            inputs[k] = interpreter.input(k, io);
+        }
+        let mut found: [Option<&[f32]>; IN_PLACE] = [None; IN_PLACE];
+        let mut bases: Bases = [std::ptr::null_mut(); _];
         let (rows, columns) = (tiles[0].rows(), tiles[0].columns());
         for row in 0..rows {
+            let first = area.first + row * area.stride;
+            for &k in code.operands.iter().filter(|k| **k < IN_PLACE) {
+                found[k] = interpreter.in_place(k, inputs[k], (first, columns), live.rows);
+            }
             for start in (0..columns).step_by(CHUNK) {
                 let n = CHUNK.min(columns - start);
-                let chunk = Chunk { first: area.first + row * area.stride + start, row, start, n };
-                interpreter.compute(&chunk, live, io, registers, scalars, tiles);
+                let next = start + n..columns.min(start + 2 * n);
+                let first = first + start;
+                for &k in &code.operands {
+                    let row = found.get(k).copied().flatten();
+                    if row.is_none() {
+                        let input = inputs.get(k).copied();
+                        let input = input.unwrap_or_else(|| interpreter.input(k, io));
+                        let copy = &mut scratch[interpreter.copied(k)..][..n];
+                        spread(&interpreter.sources[k].1, input, live.rows, first, copy);
+                    } else if let (Some(x), Some(base)) = (row, bases.get_mut(1 + k)) {
+                        *base = x[start..][..n].as_ptr().cast_mut();
+                        simd::prefetch(&x[next.clone()]);
+                    }
+                }
+                for (base, tile) in bases[1 + IN_PLACE..].iter_mut().zip(&mut *tiles) {
+                    simd::prefetch(&tile.row(row)[next.clone()]);
+                    *base = tile.row_mut(row)[start..][..n].as_mut_ptr();
+                }
+                bases[0] = scratch.as_mut_ptr();
+                for &k in code.operands.iter().filter(|k| **k < IN_PLACE && found[**k].is_none()) {
+                    bases[1 + k] = bases[0].wrapping_add(interpreter.copied(k));
+                }
+                // SAFETY: the scratch has its size; of operands and outputs there are `n` elements,
+                // as the slices above have checked, and outputs are exclusive tiles.
+                unsafe { execute(code, &bases, n, live, first as u64) };
             }
         }
     }
 }
 
-/// Elements `first .. first + n` of the output; in a row of the tiles they begin at `start`.
-struct Chunk {
-    first: usize,
-    row: usize,
-    start: usize,
-    n: usize,
-}
-
-impl Interpreter {
-    /// Runs the instructions on one chunk and stores the results.
-    #[inline(always)]
-    fn compute(
-        &self,
-        chunk: &Chunk,
-        live: &Live,
-        io: &TaskIo<'_>,
-        registers: &mut [f32],
-        scalars: &[f32],
-        tiles: &mut [TileMut<'_>],
-    ) {
-        let n = chunk.n;
-        for &(instruction, register) in &self.code {
-            let (low, rest) = registers.split_at_mut(register * CHUNK);
-            let (target, high) = rest.split_at_mut(CHUNK);
-            let (target, low, high) = (&mut target[..n], &*low, &*high);
-            let value = |node: usize| match self.places[node] {
-                Place::Register(r) if r < register => Value::Slice(&low[r * CHUNK..][..n]),
-                Place::Register(r) => Value::Slice(&high[(r - register - 1) * CHUNK..][..n]),
-                place => self.outside(place, chunk, io, scalars),
-            };
-            match instruction {
-                Instruction::Load(k) => match &self.sources[k] {
-                    (Source::Input(i, _), layout) => {
-                        spread(layout, io.input_any(*i), live.rows, chunk.first, target);
-                    }
-                    (Source::Old(j), _) => {
-                        target.copy_from_slice(&tiles[*j].row(chunk.row)[chunk.start..][..n]);
-                    }
-                },
-                Instruction::Node(Node::Unary(op, a)) => {
-                    if let Value::Slice(x) = value(a) {
-                        unary(op, x, target);
-                    }
-                }
-                Instruction::Node(Node::Binary(op, a, b)) => {
-                    binary(op, value(a), value(b), target);
-                }
-                Instruction::Node(Node::Select(c, a, b)) => {
-                    select(value(c), value(a), value(b), target);
-                }
-                Instruction::Node(Node::Uniform(stream)) => {
-                    let first = chunk.first as u64;
-                    random::fill_uniform(live.seed, stream, live.step, first, target);
-                }
-                Instruction::Node(Node::Input(_) | Node::Constant(_)) => {}
+/// Runs the instructions on a chunk of `n` elements, the first of which is the output's element
+/// `first`.
+///
+/// # Safety
+/// The bases of the operands that are read have `n` elements, those of the outputs are nobody
+/// else's, and the scratch is as large as the interpreter says.
+#[inline(always)]
+unsafe fn execute(code: &Code<At>, bases: &Bases, n: usize, live: &Live, first: u64) {
+    for Instruction { work, operands: [x, y, z], target } in &code.instructions {
+        // SAFETY: `n` elements are there, as the caller promises.
+        let start = |at: &At| unsafe { bases[at.base].add(at.offset) };
+        // SAFETY: as above; what is read in an instruction is not written in it.
+        let read = |at: &At| unsafe { std::slice::from_raw_parts(start(at).cast_const(), n) };
+        // SAFETY: as above; the target is none of the operands.
+        let out = unsafe { std::slice::from_raw_parts_mut(start(target), n) };
+        match *work {
+            Work::Copy => out.copy_from_slice(read(x)),
+            Work::Unary(op) => unary(op, read(x), out),
+            Work::Binary(op) => binary(op, read(x), read(y), out),
+            Work::Pair(first, second) => pair(first, second, [read(x), read(y), read(z)], out),
+            Work::AddTo => add_to(read(x), out),
+            Work::SubtractFrom => subtract_from(read(x), out),
+            Work::Select => select(read(x), read(y), read(z), out),
+            Work::Uniform(stream) => {
+                random::fill_uniform(live.seed, stream, live.step, first, out);
             }
-        }
-        for (tile, &output) in tiles.iter_mut().zip(self.program.outputs()) {
-            let target = &mut tile.row_mut(chunk.row)[chunk.start..][..n];
-            match self.places[output] {
-                Place::Register(r) => target.copy_from_slice(&registers[r * CHUNK..][..n]),
-                place => match self.outside(place, chunk, io, scalars) {
-                    Value::Slice(x) => target.copy_from_slice(x),
-                    Value::Scalar(x) => target.fill(x),
-                },
-            }
-        }
-    }
-
-    /// A value that is not in a register.
-    #[inline(always)]
-    fn outside<'a>(
-        &self,
-        place: Place,
-        chunk: &Chunk,
-        io: &TaskIo<'a>,
-        scalars: &[f32],
-    ) -> Value<'a> {
-        match place {
-            Place::Direct(i) => Value::Slice(&io.input(i)[chunk.first..][..chunk.n]),
-            Place::Scalar(s) => Value::Scalar(scalars[s]),
-            Place::Register(_) => Value::Scalar(f32::NAN),
         }
     }
 }
 
 /// Fills `target` with an operand's elements that belong to the output's elements from `first`
-/// on, run by run along the last dimension.
+/// on, run by run.
 #[inline(always)]
 fn spread(layout: &Layout, source: Shared<'_>, rows: usize, first: usize, target: &mut [f32]) {
     let mut at = first;

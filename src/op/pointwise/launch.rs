@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Pointwise, broadcast_strides};
+use crate::op::expression::Program;
 use crate::op::launch::{Argument, Kernel, Launch, Launches, Target, is_wide};
 use crate::op::{Access, CallTypes, Op};
 use crate::tensor::{DType, Shape, TensorType};
@@ -40,8 +41,8 @@ pub(super) fn launches(
     })
 }
 
-/// `const float* x0, .., float* y0, ..` and the names alone.
-fn parameters(types: &CallTypes) -> (String, String) {
+/// `const float* x0, .., float* y0, ..` for a call's inputs and outputs, and the names alone.
+pub(in crate::op) fn parameters(types: &CallTypes) -> (String, String) {
     let (mut typed, mut names) = (Vec::new(), Vec::new());
     for (i, ty) in types.inputs.iter().enumerate() {
         let element = if ty.dtype == DType::U32 { "u32" } else { "float" };
@@ -59,27 +60,36 @@ fn parameters(types: &CallTypes) -> (String, String) {
 fn body(op: &Pointwise, types: &CallTypes, capacity: usize) -> String {
     let shape = &types.outputs[0].shape;
     let (program, inputs) = (op.program(), types.inputs.len());
-    let (mut loads, mut operands) = (String::new(), Vec::new());
+    let (mut text, mut operands) = (String::new(), Vec::new());
     for (k, ty) in types.inputs.iter().enumerate() {
         operands.push(format!("a{k}[k]"));
-        if !program.reads(k) {
-            continue;
+        if program.reads(k) {
+            text.push_str(&loaded(k, ty, shape, capacity));
         }
-        let _ = match index(ty, shape, capacity) {
-            Index::Whole => writeln!(loads, "    float a{k}[W]; load<W>(a{k}, x{k}, i);"),
-            Index::At(at) => writeln!(
-                loads,
-                "    float a{k}[W]; for (int k = 0; k < W; k++) a{k}[k] = (float)x{k}[{at}];"
-            ),
-        };
     }
     for j in (0..op.updates()).filter(|j| op.access(*j) == Access::Update) {
         let k = inputs + j;
         operands.push(format!("a{k}[k]"));
-        let _ = writeln!(loads, "    float a{k}[W]; load<W>(a{k}, y{j}, i);");
+        let _ = writeln!(text, "    float a{k}[W]; load<W>(a{k}, y{j}, i);");
     }
-    let (statements, results) = program.cuda(&operands, "(u64)(i + k)");
-    let mut text = loads;
+    text + &applied(program, &operands)
+}
+
+/// The text that loads what `W` elements of the output from `i` on read of input `k`, as `a<k>`.
+pub(in crate::op) fn loaded(k: usize, ty: &TensorType, output: &Shape, capacity: usize) -> String {
+    match index(ty, output, capacity) {
+        Index::Whole => format!("    float a{k}[W]; load<W>(a{k}, x{k}, i);\n"),
+        Index::At(at) => format!(
+            "    float a{k}[W]; for (int k = 0; k < W; k++) a{k}[k] = (float)x{k}[{at}];\n"
+        ),
+    }
+}
+
+/// The text that computes a program on its operands' `k`-th elements and stores its results, `W`
+/// elements from `i` on.
+pub(in crate::op) fn applied(program: &Program, operands: &[String]) -> String {
+    let (statements, results) = program.cuda(operands, "(u64)(i + k)");
+    let mut text = String::new();
     for j in 0..results.len() {
         let _ = writeln!(text, "    float b{j}[W];");
     }

@@ -2,24 +2,30 @@
 
 use crate::tensor::{Dim, Shape};
 
-/// How an operand lies inside the output: sizes and strides of the output's dimensions, last first.
+/// Sizes of the output and of the operand by dimension, last first. Neighbours that are both whole
+/// in the operand, or both broadcast, are one; dimensions of size 1 are left out.
 #[derive(Debug)]
 pub(super) struct Layout {
     dims: Vec<(Dim, Dim)>,
-    /// Whether the elements of a run differ.
+    /// Whether the elements of a run lie together, and are not one element.
     pub(super) contiguous: bool,
 }
 
 impl Layout {
     pub(super) fn new(operand: &Shape, output: &Shape) -> Self {
         let missing = output.rank() - operand.rank();
-        let dims: Vec<(Dim, Dim)> = (0..output.rank())
-            .rev()
-            .map(|i| {
-                let own = if i < missing { Dim::Fixed(1) } else { operand.dims()[i - missing] };
-                (output.dims()[i], own)
-            })
-            .collect();
+        let mut dims: Vec<(Dim, Dim)> = Vec::new();
+        for i in (0..output.rank()).rev().filter(|&i| output.dims()[i] != Dim::Fixed(1)) {
+            let all = output.dims()[i];
+            let own = if i < missing { Dim::Fixed(1) } else { operand.dims()[i - missing] };
+            match dims.last_mut() {
+                Some((last, last_own)) if (last == last_own) == (all == own) => {
+                    *last = product(*last, all);
+                    *last_own = product(*last_own, own);
+                }
+                _ => dims.push((all, own)),
+            }
+        }
         let contiguous = dims.first().is_none_or(|(all, own)| all == own);
         Layout { dims, contiguous }
     }
@@ -31,8 +37,11 @@ impl Layout {
         let (mut rest, mut offset, mut stride, mut run) = (at, 0, 1, 1);
         for (i, (all, own)) in self.dims.iter().enumerate() {
             let (all, own) = (all.size(rows), own.size(rows));
-            let index = rest % all;
-            rest /= all;
+            let last = i + 1 == self.dims.len();
+            let index = if last { rest } else { rest % all };
+            if !last {
+                rest /= all;
+            }
             if own != 1 {
                 offset += index * stride;
             }
@@ -42,5 +51,53 @@ impl Layout {
             stride *= own;
         }
         (offset, run)
+    }
+}
+
+/// The size of two dimensions joined; rows stand in one of them at most.
+fn product(a: Dim, b: Dim) -> Dim {
+    match (a, b) {
+        (Dim::Fixed(a), Dim::Fixed(b)) => Dim::Fixed(a * b),
+        (Dim::Rows(a), Dim::Fixed(b))
+        | (Dim::Fixed(a), Dim::Rows(b))
+        | (Dim::Rows(a), Dim::Rows(b)) => Dim::Rows(a * b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every element's place by the runs, against the strides of the naive definition.
+    #[test]
+    fn runs_lead_to_the_elements_of_the_definition() {
+        let shapes: [(&[usize], &[usize]); 7] = [
+            (&[2, 3, 4], &[2, 3, 4]),
+            (&[4], &[2, 3, 4]),
+            (&[3, 1], &[2, 3, 4]),
+            (&[2, 1, 4], &[2, 3, 4]),
+            (&[2, 1, 1], &[2, 3, 4]),
+            (&[1, 3, 1, 5], &[2, 3, 1, 5]),
+            (&[1], &[1, 1]),
+        ];
+        for (own, all) in shapes {
+            let layout = Layout::new(&Shape::fixed(own), &Shape::fixed(all));
+            let strides = super::super::broadcast_strides(own, all);
+            let count: usize = all.iter().product();
+            let mut at = 0;
+            while at < count {
+                let (offset, run) = layout.run(at, 1);
+                for i in 0..run {
+                    let (mut rest, mut expected) = (at + i, 0);
+                    for (size, stride) in all.iter().zip(&strides).rev() {
+                        expected += rest % size * stride;
+                        rest /= size;
+                    }
+                    let got = offset + if layout.contiguous { i } else { 0 };
+                    assert_eq!(got, expected, "element {} of {own:?} in {all:?}", at + i);
+                }
+                at += run;
+            }
+        }
     }
 }

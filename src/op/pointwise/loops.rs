@@ -3,13 +3,6 @@
 use crate::cpu::math;
 use crate::op::expression::{Binary, Unary};
 
-/// A value of one chunk.
-#[derive(Clone, Copy)]
-pub(super) enum Value<'a> {
-    Slice(&'a [f32]),
-    Scalar(f32),
-}
-
 #[inline(always)]
 pub(super) fn unary(op: Unary, x: &[f32], out: &mut [f32]) {
     macro_rules! each {
@@ -44,26 +37,11 @@ pub(super) fn unary(op: Unary, x: &[f32], out: &mut [f32]) {
 }
 
 #[inline(always)]
-pub(super) fn binary(op: Binary, x: Value<'_>, y: Value<'_>, out: &mut [f32]) {
+pub(super) fn binary(op: Binary, x: &[f32], y: &[f32], out: &mut [f32]) {
     macro_rules! each {
         ($f:expr) => {
-            match (x, y) {
-                (Value::Slice(x), Value::Slice(y)) => {
-                    for ((o, &x), &y) in out.iter_mut().zip(x).zip(y) {
-                        *o = $f(x, y);
-                    }
-                }
-                (Value::Slice(x), Value::Scalar(y)) => {
-                    for (o, &x) in out.iter_mut().zip(x) {
-                        *o = $f(x, y);
-                    }
-                }
-                (Value::Scalar(x), Value::Slice(y)) => {
-                    for (o, &y) in out.iter_mut().zip(y) {
-                        *o = $f(x, y);
-                    }
-                }
-                (Value::Scalar(x), Value::Scalar(y)) => out.fill($f(x, y)),
+            for ((o, &x), &y) in out.iter_mut().zip(x).zip(y) {
+                *o = $f(x, y);
             }
         };
     }
@@ -81,38 +59,47 @@ pub(super) fn binary(op: Binary, x: Value<'_>, y: Value<'_>, out: &mut [f32]) {
     }
 }
 
+/// `second(first(x, y), z)`, each rounded for itself.
 #[inline(always)]
-pub(super) fn select(condition: Value<'_>, yes: Value<'_>, no: Value<'_>, out: &mut [f32]) {
-    let condition = match condition {
-        Value::Slice(condition) => condition,
-        Value::Scalar(condition) => {
-            return match if condition != 0.0 { yes } else { no } {
-                Value::Slice(x) => out.copy_from_slice(x),
-                Value::Scalar(x) => out.fill(x),
-            };
-        }
-    };
+pub(super) fn pair(first: Binary, second: Binary, [x, y, z]: [&[f32]; 3], out: &mut [f32]) {
     macro_rules! each {
-        ($a:expr, $b:expr) => {
-            for (i, (o, &c)) in out.iter_mut().zip(condition).enumerate() {
-                *o = if c != 0.0 { $a(i) } else { $b(i) };
+        ($first:tt $second:tt) => {
+            for (((o, &x), &y), &z) in out.iter_mut().zip(x).zip(y).zip(z) {
+                *o = (x $first y) $second z;
             }
         };
     }
-    let n = out.len();
-    match (yes, no) {
-        (Value::Slice(a), Value::Slice(b)) => {
-            let (a, b) = (&a[..n], &b[..n]);
-            each!(|i: usize| a[i], |i: usize| b[i]);
-        }
-        (Value::Slice(a), Value::Scalar(b)) => {
-            let a = &a[..n];
-            each!(|i: usize| a[i], |_| b);
-        }
-        (Value::Scalar(a), Value::Slice(b)) => {
-            let b = &b[..n];
-            each!(|_| a, |i: usize| b[i]);
-        }
-        (Value::Scalar(a), Value::Scalar(b)) => each!(|_| a, |_| b),
+    use Binary::{Add, Div, Mul, Sub};
+    match (first, second) {
+        (Add, Add) => each!(+ +),
+        (Add, Sub) => each!(+ -),
+        (Add, Mul) => each!(+ *),
+        (Add, Div) => each!(+ /),
+        (Sub, Add) => each!(- +),
+        (Sub, Sub) => each!(- -),
+        (Sub, Mul) => each!(- *),
+        (Sub, Div) => each!(- /),
+        (Mul, Add) => each!(* +),
+        (Mul, Sub) => each!(* -),
+        (Mul, Mul) => each!(* *),
+        (Mul, Div) => each!(* /),
+        _ => unreachable!("invariant: no other pairs are made"),
+    }
+}
+
+#[inline(always)]
+pub(super) fn add_to(x: &[f32], out: &mut [f32]) {
+    out.iter_mut().zip(x).for_each(|(o, x)| *o += x);
+}
+
+#[inline(always)]
+pub(super) fn subtract_from(x: &[f32], out: &mut [f32]) {
+    out.iter_mut().zip(x).for_each(|(o, x)| *o -= x);
+}
+
+#[inline(always)]
+pub(super) fn select(condition: &[f32], yes: &[f32], no: &[f32], out: &mut [f32]) {
+    for (((o, &c), &a), &b) in out.iter_mut().zip(condition).zip(yes).zip(no) {
+        *o = if c != 0.0 { a } else { b };
     }
 }

@@ -4,6 +4,7 @@
 //! Operands broadcast as in NumPy. With `updates = u`, the first `u` outputs are read before they
 //! are written; the program sees their old elements as operands after the inputs.
 
+mod code;
 mod interpreter;
 mod kernel;
 mod launch;
@@ -11,6 +12,7 @@ mod layout;
 mod loops;
 
 pub(crate) use interpreter::{Area, Interpreter, MAX_OUTPUTS, Source};
+pub(super) use launch::{applied, loaded, parameters};
 
 use serde::{Deserialize, Serialize};
 
@@ -357,3 +359,6 @@ impl Family for Pointwise {
         cases
     }
 }
+
+#[cfg(test)]
+mod tests;

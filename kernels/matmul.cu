@@ -1,0 +1,279 @@
+// Matrix product: C = op(A) op(B), matrix by matrix, then a scalar program of every element of C.
+//
+// Shapes: A [BATCH, HEIGHT, LENGTH], or [BATCH, LENGTH, HEIGHT] with TRANSPOSE_A; B [BATCH, LENGTH, WIDTH], or [BATCH, WIDTH, LENGTH] with
+// TRANSPOSE_B, or without BATCH where it is SHARED_B; outputs [BATCH, HEIGHT, WIDTH]. HEIGHT, LENGTH and BATCH may
+// depend on the rows in use. Outputs are overwritten.
+// Computes in f32: one accumulator an element, from 0, fused multiply-adds, k ascending: the bits of
+// src/cpu/gemm.rs, whatever the tile. With PARTS > 1 the sums over CHUNK k each are left in scratch
+// memory, and the last block of a tile to arrive adds them in ascending order.
+// Floor: 2 BATCH HEIGHT WIDTH LENGTH flops; every operand read once and every output written once.
+// Predicted, not measured: two thirds of the f32 peak where 128 x 128 tiles fill the card.
+//
+// matmul: a block computes ROWS x COLUMNS of one matrix, or a part of their sums. DEPTH of k at a
+// time go through registers into shared memory, of which there are two copies: while one is used the
+// next is on its way. A warp is LANES_DOWN x 32 / LANES_DOWN lanes, a lane has THREAD_ROWS x
+// THREAD_COLUMNS elements, in groups of four that lie a warp's width apart, so that a warp reads
+// shared memory without conflicts and writes whole lines.
+
+constexpr int LANES_ACROSS = 32 / LANES_DOWN;
+constexpr int THREADS = 32 * WARPS_DOWN * WARPS_ACROSS;
+constexpr int WARP_ROWS = LANES_DOWN * THREAD_ROWS;
+constexpr int WARP_COLUMNS = LANES_ACROSS * THREAD_COLUMNS;
+constexpr int ROWS = WARPS_DOWN * WARP_ROWS;
+constexpr int COLUMNS = WARPS_ACROSS * WARP_COLUMNS;
+
+constexpr index_t TILES_ACROSS = (WIDTH + COLUMNS - 1) / COLUMNS;
+constexpr bool WHOLE_ROWS = !HEIGHT_PER_ROW && HEIGHT_FIXED % ROWS == 0;
+constexpr bool WHOLE_COLUMNS = WIDTH % COLUMNS == 0;
+constexpr bool WHOLE_DEPTH = !LENGTH_PER_ROW && LENGTH_FIXED % DEPTH == 0;
+
+// Length of a group of a lane's rows or columns, and of the groups that are stored.
+template <int COUNT> constexpr int GROUP = COUNT % 4 == 0 ? 4 : 1;
+constexpr int STORED = WIDTH % 4 == 0 ? GROUP<THREAD_COLUMNS> : 1;
+
+DEVICE index_t least(index_t a, index_t b) { return a < b ? a : b; }
+
+// The way of one operand's tile, X rows of A or columns of B by DEPTH, through registers into shared
+// memory, where element (k, x) stands at k PITCH + x. It is stored [x, k] if it is TURNED, else
+// [k, x], with LINE elements a line; WHOLE says that all its tiles have X of x. A warp takes 32 bytes
+// of a line at once from a turned operand: whole sectors, which spread over all banks.
+template <int X, bool TURNED, index_t LINE, bool WHOLE> struct Operand {
+    static constexpr int W = LINE % 4 == 0 ? 4 : 1;
+    static constexpr int PITCH = TURNED ? X + 4 : X;
+    static constexpr int UNITS = X * DEPTH / W;
+    static constexpr int LOADS = (UNITS + THREADS - 1) / THREADS;
+    // A turned tile is taken by eights of k; lines and eights that all threads take at a time.
+    static constexpr int LINES = THREADS * W / 8 < X ? THREADS * W / 8 : X;
+    static constexpr int EIGHTS = THREADS * W / 8 / LINES;
+
+    float held[LOADS][W];
+    const float* from;
+    int x, k, left_x;
+
+    // How far the thread's load i is from its first.
+    static DEVICE constexpr int far_x(int i) { return TURNED ? i % (X / LINES) * LINES : 0; }
+    static DEVICE constexpr int far_k(int i) {
+        return TURNED ? i / (X / LINES) * EIGHTS * 8 : i * (THREADS * W / X);
+    }
+
+    DEVICE Operand(const float* matrix, index_t first_x, index_t count_x, index_t first_k) : held{} {
+        const int t = threadIdx.x;
+        x = TURNED ? t * W / 8 % X : t * W % X;
+        k = TURNED ? t * W % 8 + t * W / 8 / X * 8 : t * W / X;
+        left_x = (int)least(count_x - first_x, X) - x;
+        const index_t at_x = first_x + x, at_k = first_k + k;
+        from = matrix + (TURNED ? at_x * LINE + at_k : at_k * LINE + at_x);
+    }
+
+    // Begins to load the next tile, of which `left` of k are in use. What lies past the edges is not
+    // loaded, and nobody uses what comes of it.
+    DEVICE void fetch(index_t left) {
+        const int left_k = (int)least(left, DEPTH) - k;
+#pragma unroll
+        for (int i = 0; i < LOADS; i++) {
+            const int dx = far_x(i), dk = far_k(i);
+            if ((WHOLE || dx < left_x) && (WHOLE_DEPTH && UNITS % THREADS == 0 || dk < left_k))
+                load<W>(held[i], from, TURNED ? dx * LINE + dk : dk * LINE + dx);
+        }
+        from += TURNED ? DEPTH : DEPTH * LINE;
+    }
+
+    DEVICE void put(float* tile) const {
+        float* to = tile + k * PITCH + x;
+#pragma unroll
+        for (int i = 0; i < LOADS; i++) {
+            const int at = far_k(i) * PITCH + far_x(i);
+            if (UNITS % THREADS != 0 && k + far_k(i) >= DEPTH) continue;
+            if constexpr (TURNED) {
+#pragma unroll
+                for (int w = 0; w < W; w++) to[at + w * PITCH] = held[i][w];
+            } else {
+                store<W>(to, at, held[i]);
+            }
+        }
+    }
+};
+
+typedef Operand<ROWS, !TRANSPOSE_A, TRANSPOSE_A ? HEIGHT_FIXED : LENGTH_FIXED, WHOLE_ROWS> A;
+typedef Operand<COLUMNS, TRANSPOSE_B, TRANSPOSE_B ? LENGTH_FIXED : WIDTH, WHOLE_COLUMNS> B;
+
+// Where a lane's element i lies in its warp's rows or columns.
+template <int COUNT, int LANES> DEVICE int spread(int i, int lane) {
+    constexpr int V = GROUP<COUNT>;
+    return (i / V * LANES + lane) * V + i % V;
+}
+
+template <int COUNT, int LANES> DEVICE void fragment(float (&out)[COUNT], const float* line, int lane) {
+    constexpr int V = GROUP<COUNT>;
+#pragma unroll
+    for (int i = 0; i < COUNT; i += V) {
+        float group[V];
+        load<V>(group, line, spread<COUNT, LANES>(i, lane));
+#pragma unroll
+        for (int v = 0; v < V; v++) out[i + v] = group[v];
+    }
+}
+
+// The thread's place in its block.
+struct Lane {
+    int down, across, row, column;
+
+    DEVICE Lane() {
+        const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+        down = lane / LANES_ACROSS;
+        across = lane % LANES_ACROSS;
+        row = warp / WARPS_ACROSS * WARP_ROWS;
+        column = warp % WARPS_ACROSS * WARP_COLUMNS;
+    }
+};
+
+typedef float Sums[THREAD_ROWS][THREAD_COLUMNS];
+
+// Adds the products of one k.
+DEVICE void step(Sums& c, const float* a_line, const float* b_line, const Lane& lane) {
+    float a[THREAD_ROWS], b[THREAD_COLUMNS];
+    fragment<THREAD_ROWS, LANES_DOWN>(a, a_line + lane.row, lane.down);
+    fragment<THREAD_COLUMNS, LANES_ACROSS>(b, b_line + lane.column, lane.across);
+#pragma unroll
+    for (int i = 0; i < THREAD_ROWS; i++) {
+#pragma unroll
+        for (int j = 0; j < THREAD_COLUMNS; j++) c[i][j] = fmaf(a[i], b[j], c[i][j]);
+    }
+}
+
+// Adds the products of a tile, of which `left` k are in use.
+DEVICE void multiply(Sums& c, const float* a, const float* b, index_t left, const Lane& lane) {
+    if (WHOLE_DEPTH || left >= DEPTH) {
+#pragma unroll
+        for (int k = 0; k < DEPTH; k++) step(c, a + k * A::PITCH, b + k * B::PITCH, lane);
+    } else {
+#pragma unroll 1
+        for (int k = 0; k < (int)left; k++) step(c, a + k * A::PITCH, b + k * B::PITCH, lane);
+    }
+}
+
+struct Place {
+    index_t matrix, row, column;
+};
+
+// Which tile a block has. Blocks that run at the same time take bands of eight tiles' rows, column by
+// column, so that they find each other's operands in the L2 cache.
+DEVICE Place place(index_t block, index_t tiles_down) {
+    const index_t one = tiles_down * TILES_ACROSS, tile = block % one;
+    const index_t first = tile / (8 * TILES_ACROSS) * 8, inside = tile % (8 * TILES_ACROSS);
+    const index_t height = least(8, tiles_down - first);
+    return {block / one, (first + inside % height) * ROWS, inside / height * COLUMNS};
+}
+
+#if PARTS > 1
+// Elements that are joined at a time.
+constexpr int JOINED = WIDTH % 4 == 0 ? 4 : 1;
+
+// Whether all other parts of a tile have been left in scratch memory; its counter is 0 again then.
+DEVICE bool last_to_arrive(u32* ticket, u32 parts, u32* arrived) {
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) *arrived = atomicInc(ticket, parts - 1);
+    __syncthreads();
+    __threadfence();
+    return *arrived == parts - 1;
+}
+#endif
+
+// Computes and stores W elements of the outputs, the first of index i, from those of C.
+template <int W> DEVICE void finish(const Live* live, index_t i, index_t column, const float (&c)[W],
+//@ parameters
+) {
+//@ epilogue
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) matmul(const Live* live,
+#if PARTS > 1
+                                                                      float* scratch, u32* tickets,
+#endif
+//@ parameters
+) {
+    __shared__ __align__(16) float a_tiles[2][DEPTH * A::PITCH];
+    __shared__ __align__(16) float b_tiles[2][DEPTH * B::PITCH];
+    const index_t m = SIZE(HEIGHT), depth = SIZE(LENGTH), tiles_down = (m + ROWS - 1) / ROWS;
+    const index_t parts = PARTS == 1 || depth <= CHUNK ? 1 : (depth + CHUNK - 1) / CHUNK;
+    if (blockIdx.x >= SIZE(BATCH) * tiles_down * TILES_ACROSS || blockIdx.y >= parts) return;
+
+    const Place at = place(blockIdx.x, tiles_down);
+    const float* a = x0 + at.matrix * m * depth;
+    const float* b = x1 + (SHARED_B ? 0 : at.matrix * depth * WIDTH);
+    const index_t begin = PARTS == 1 ? 0 : blockIdx.y * (index_t)CHUNK;
+    const index_t end = PARTS == 1 ? depth : least(begin + CHUNK, depth);
+    const Lane lane;
+    Sums c = {};
+    A next_a(a, at.row, m, begin);
+    B next_b(b, at.column, WIDTH, begin);
+    next_a.fetch(end - begin);
+    next_b.fetch(end - begin);
+    next_a.put(a_tiles[0]);
+    next_b.put(b_tiles[0]);
+    __syncthreads();
+    int now = 0;
+    for (index_t k = begin; k < end; k += DEPTH) {
+        const bool more = k + DEPTH < end;
+        if (more) {
+            next_a.fetch(end - k - DEPTH);
+            next_b.fetch(end - k - DEPTH);
+        }
+        multiply(c, a_tiles[now], b_tiles[now], end - k, lane);
+        now ^= 1;
+        if (more) {
+            next_a.put(a_tiles[now]);
+            next_b.put(b_tiles[now]);
+        }
+        __syncthreads();
+    }
+
+    const index_t first = at.matrix * m;
+#pragma unroll
+    for (int i = 0; i < THREAD_ROWS; i++) {
+        const index_t row = at.row + lane.row + spread<THREAD_ROWS, LANES_DOWN>(i, lane.down);
+        if (!WHOLE_ROWS && row >= m) continue;
+#pragma unroll
+        for (int j = 0; j < THREAD_COLUMNS; j += STORED) {
+            const index_t column = at.column + lane.column + spread<THREAD_COLUMNS, LANES_ACROSS>(j, lane.across);
+            if (!WHOLE_COLUMNS && column >= WIDTH) continue;
+            float group[STORED];
+#pragma unroll
+            for (int w = 0; w < STORED; w++) group[w] = c[i][j + w];
+            const index_t e = (first + row) * WIDTH + column;
+#if PARTS > 1
+            if (parts > 1) {
+                store<STORED>(scratch, blockIdx.y * (index_t)STRIDE + e, group);
+                continue;
+            }
+#endif
+            finish<STORED>(live, e, column, group,
+//@ names
+            );
+        }
+    }
+#if PARTS > 1
+    __shared__ u32 arrived;
+    if (parts == 1 || !last_to_arrive(tickets + blockIdx.x, parts, &arrived)) return;
+
+#pragma unroll 1
+    for (int t = threadIdx.x; t < ROWS * COLUMNS / JOINED; t += THREADS) {
+        const index_t row = at.row + t / (COLUMNS / JOINED);
+        const index_t column = at.column + t % (COLUMNS / JOINED) * JOINED;
+        if (row >= m || column >= WIDTH) continue;
+        const index_t e = (first + row) * WIDTH + column;
+        float sum[JOINED];
+        load<JOINED>(sum, scratch, e);
+        for (index_t part = 1; part < parts; part++) {
+            float more[JOINED];
+            load<JOINED>(more, scratch, part * STRIDE + e);
+#pragma unroll
+            for (int w = 0; w < JOINED; w++) sum[w] += more[w];
+        }
+        finish<JOINED>(live, e, column, sum,
+//@ names
+        );
+    }
+#endif
+}
