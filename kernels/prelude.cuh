@@ -183,14 +183,11 @@ DEVICE float erf(float x) {
     return copysignf(a < 0.92f ? small : large, x);
 }
 
-// Words of 1 / (2 pi) behind 32 zero bits.
+// Words of 1 / (2 pi) behind 32 zero bits; an array would stand in local memory.
 DEVICE u32 turn_word(u32 i) {
-    const u32 words[] = {0u,          0x28be60dbu, 0x9391054au, 0x7f09d5f4u,
-                         0x7d4d3770u, 0x36d8a566u, 0x4f10e410u, 0x7f9458eau};
-    u32 word = words[0];
-#pragma unroll
-    for (u32 k = 1; k < 8; k++) word = i == k ? words[k] : word;
-    return word;
+    const u32 low = i == 1 ? 0x28be60dbu : i == 2 ? 0x9391054au : i == 3 ? 0x7f09d5f4u : 0u;
+    const u32 high = i == 4 ? 0x7d4d3770u : i == 5 ? 0x36d8a566u : i == 6 ? 0x4f10e410u : 0x7f9458eau;
+    return i < 4 ? low : high;
 }
 
 struct Reduced {
