@@ -37,9 +37,10 @@ unsafe impl Send for Context {}
 unsafe impl Sync for Context {}
 
 impl Context {
-    /// Retains a card's primary context; the driver was started when the card was found.
+    /// Retains a card's primary context.
     pub(super) fn open(card: &Card) -> Result<Arc<Context>, DeviceError> {
         let name = format!("cuda:{}", card.index);
+        explain(&name, "cuInit", result::init())?;
         let device = explain(&name, "cuDeviceGet", result::device::get(card.index as i32))?;
         // SAFETY: the driver gave this device; the context is released once, in `drop`.
         let retained = unsafe { result::primary_ctx::retain(device) };
