@@ -1,7 +1,7 @@
 //! The CUDA form: `kernels/matmul.cu` for these sizes and this tile, the epilogue printed into it.
 
-use super::tile::{Tile, choose, part};
 use super::Matmul;
+use super::tile::{Tile, choose, part};
 use crate::op::CallTypes;
 use crate::op::launch::{Argument, Kernel, Launch, Launches, Target, is_wide};
 use crate::op::pointwise::{applied, loaded, parameters};
@@ -28,7 +28,7 @@ impl Matmul {
         let (parameters, names) = parameters(types);
         let n = dims.n.fixed().expect("invariant: only the first dimension has rows");
         let kernel = tile
-            .constants(Kernel::new("matmul"))
+            .constants(parts, Kernel::new("matmul"))
             .constant("WIDE", u32::from(is_wide(all, capacity)))
             .constant("TRANSPOSE_A", u32::from(self.transpose_a))
             .constant("TRANSPOSE_B", u32::from(self.transpose_b))
