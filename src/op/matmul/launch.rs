@@ -1,7 +1,7 @@
 //! The CUDA form: `kernels/matmul.cu` for these sizes and this tile, the epilogue printed into it.
 
-use super::tile::{Tile, choose, part};
 use super::Matmul;
+use super::tile::{Tile, choose, part};
 use crate::op::CallTypes;
 use crate::op::launch::{Argument, Kernel, Launch, Launches, Target, is_wide};
 use crate::op::pointwise::{applied, loaded, parameters};

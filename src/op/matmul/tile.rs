@@ -23,15 +23,15 @@ const fn tile(warps: (usize, usize), lanes: usize, lane: (usize, usize), depth: 
 
 /// All tiles, large to small, then those for few rows or few columns.
 const TILES: [Tile; 10] = [
-    tile((4, 2), 4, (8, 8), 16), // 128 x 128
-    tile((4, 2), 4, (8, 8), 8),  // 128 x 128, half the shared memory
-    tile((4, 1), 4, (8, 8), 8),  // 128 x 64
-    tile((2, 2), 4, (8, 8), 8),  // 64 x 128
-    tile((4, 1), 4, (4, 8), 16), // 64 x 64
-    tile((4, 1), 4, (2, 4), 32), // 32 x 32
-    tile((1, 4), 4, (4, 4), 16), // 16 x 128
-    tile((4, 1), 8, (4, 4), 16), // 128 x 16
-    tile((1, 4), 1, (8, 1), 16), // 8 x 128
+    tile((4, 2), 4, (8, 8), 16),  // 128 x 128
+    tile((4, 2), 4, (8, 8), 8),   // 128 x 128, half the shared memory
+    tile((4, 1), 4, (8, 8), 8),   // 128 x 64
+    tile((2, 2), 4, (8, 8), 8),   // 64 x 128
+    tile((4, 1), 4, (4, 8), 16),  // 64 x 64
+    tile((4, 1), 4, (2, 4), 32),  // 32 x 32
+    tile((1, 4), 4, (4, 4), 16),  // 16 x 128
+    tile((4, 1), 8, (4, 4), 16),  // 128 x 16
+    tile((1, 4), 1, (8, 1), 16),  // 8 x 128
     tile((4, 1), 32, (1, 8), 16), // 128 x 8
 ];
 

@@ -79,9 +79,9 @@ fn body(op: &Pointwise, types: &CallTypes, capacity: usize) -> String {
 pub(in crate::op) fn loaded(k: usize, ty: &TensorType, output: &Shape, capacity: usize) -> String {
     match index(ty, output, capacity) {
         Index::Whole => format!("    float a{k}[W]; load<W>(a{k}, x{k}, i);\n"),
-        Index::At(at) => format!(
-            "    float a{k}[W]; for (int k = 0; k < W; k++) a{k}[k] = (float)x{k}[{at}];\n"
-        ),
+        Index::At(at) => {
+            format!("    float a{k}[W]; for (int k = 0; k < W; k++) a{k}[k] = (float)x{k}[{at}];\n")
+        }
     }
 }
 
