@@ -23,7 +23,11 @@ struct Live {
     u64 seed;
     u64 step;
     u32 rows;
-    u32 unused;
+    // How batches are picked from data on the device, see burst.cu.
+    u32 half;
+    u64 first;
+    u64 total;
+    u32 keys[12];
 };
 
 // A size of the plan for the rows in use: NAME_PER_ROW times the rows, or NAME_FIXED.
@@ -179,14 +183,11 @@ DEVICE float erf(float x) {
     return copysignf(a < 0.92f ? small : large, x);
 }
 
-// Words of 1 / (2 pi) behind 32 zero bits.
+// Words of 1 / (2 pi) behind 32 zero bits; an array would stand in local memory.
 DEVICE u32 turn_word(u32 i) {
-    const u32 words[] = {0u,          0x28be60dbu, 0x9391054au, 0x7f09d5f4u,
-                         0x7d4d3770u, 0x36d8a566u, 0x4f10e410u, 0x7f9458eau};
-    u32 word = words[0];
-#pragma unroll
-    for (u32 k = 1; k < 8; k++) word = i == k ? words[k] : word;
-    return word;
+    const u32 low = i == 1 ? 0x28be60dbu : i == 2 ? 0x9391054au : i == 3 ? 0x7f09d5f4u : 0u;
+    const u32 high = i == 4 ? 0x7d4d3770u : i == 5 ? 0x36d8a566u : i == 6 ? 0x4f10e410u : 0x7f9458eau;
+    return i < 4 ? low : high;
 }
 
 struct Reduced {
@@ -331,16 +332,17 @@ DEVICE float uniform(const Live* live, u32 stream, u64 element) {
 
 #define FULL_WARP 0xffffffffu
 
-// The same tree for every lane: the sum of all 32 values of a warp.
-DEVICE float warp_sum(float x) {
+// The sum of a warp's values, or of each run of LANES of them; the same tree for every lane.
+template <int LANES = 32> DEVICE float warp_sum(float x) {
 #pragma unroll
-    for (int distance = 16; distance > 0; distance >>= 1) x += __shfl_xor_sync(FULL_WARP, x, distance);
+    for (int distance = LANES / 2; distance > 0; distance >>= 1)
+        x += __shfl_xor_sync(FULL_WARP, x, distance);
     return x;
 }
 
-DEVICE float warp_max(float x) {
+template <int LANES = 32> DEVICE float warp_max(float x) {
 #pragma unroll
-    for (int distance = 16; distance > 0; distance >>= 1)
+    for (int distance = LANES / 2; distance > 0; distance >>= 1)
         x = math::max(x, __shfl_xor_sync(FULL_WARP, x, distance));
     return x;
 }

@@ -82,6 +82,40 @@ fn compare(case: &Case, got: &[Vec<f32>]) -> f64 {
     worst
 }
 
+/// What a reader of numbers sees first: not a number, one of the infinities, or an ordinary number.
+fn kind(x: f32) -> u32 {
+    match x {
+        x if x.is_nan() => 2,
+        x if x.is_infinite() => u32::from(x > 0.0),
+        _ => 3,
+    }
+}
+
+/// Infinities, numbers that are none, and indices out of range show as they do on the CPU.
+fn compare_kinds(cases: &[Case]) {
+    let model = SmallModel::of_cases(cases);
+    let mut all: Vec<Vec<f64>> = Vec::new();
+    for case in cases {
+        let mut inputs = inputs(case, 0);
+        for (x, ty) in inputs.iter_mut().zip(&case.inputs) {
+            match (ty.dtype.is_float(), x.len()) {
+                (false, n) => x[n - 1] = 1e9,
+                (true, 0..9) => continue,
+                (true, n) => (x[0], x[n / 2], x[n - 1]) = (f64::NAN, f64::INFINITY, -1e9),
+            }
+        }
+        all.extend(inputs);
+    }
+    let make = |lasting: &_| CudaExecutor::new(lasting, 0, Replay::Graph).expect("a device");
+    let got = model.load(make).run(&all);
+    for ((got, expected), i) in got.iter().zip(&model.run_cpu(1, &all)).zip(0..) {
+        for ((&g, &e), at) in got.iter().zip(expected).zip(0..) {
+            let place = || format!("output {i} of {}, element {at}", names(cases));
+            assert_eq!(kind(g), kind(e), "{}: {g}, on the CPU {e}", place());
+        }
+    }
+}
+
 #[test]
 fn kernels_agree_with_the_definitions_in_every_order() {
     let Some(session) = emulator::session() else { return };
@@ -102,6 +136,7 @@ fn kernels_agree_with_the_definitions_in_every_order() {
             worst = worst.max(compare(case, &rest[..count]));
             rest = &rest[count..];
         }
+        compare_kinds(cases);
     }
     println!("largest error is {worst:.2} of its bound");
 }

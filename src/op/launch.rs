@@ -50,6 +50,11 @@ impl Kernel {
         self
     }
 
+    /// Adds a constant that is a number of type `float`.
+    pub fn float(self, name: &str, value: f32) -> Kernel {
+        self.constant(name, format!("{value:?}f"))
+    }
+
     /// Adds a size that may depend on the rows in use; the text reads it as `SIZE(NAME)`.
     pub fn size(self, name: &str, shape: &Shape) -> Kernel {
         let per_row = if shape.has_rows() { shape.elements(1) } else { 0 };
@@ -73,18 +78,28 @@ impl Kernel {
         &self.constants
     }
 
-    /// The whole text for the compiler: prelude, then the kernel with its printed lines.
+    /// The whole text for the compiler: prelude, then the kernel with its printed lines, and with the
+    /// file `kernels/<name>.cuh` in place of a line `//@ <name>.cuh`.
     pub fn source(&self) -> String {
         let mut source = embedded("prelude.cuh").to_string();
-        for line in self.text.lines() {
-            let marker = line.trim_start().strip_prefix("//@ ");
-            match self.printed.iter().find(|(name, _)| Some(*name) == marker) {
-                Some((_, text)) => source.push_str(text),
-                None => source.push_str(line),
-            }
-            source.push('\n');
-        }
+        self.expand(self.text, &mut source);
         source
+    }
+
+    /// Appends `text` with what its marked lines stand for.
+    fn expand(&self, text: &str, source: &mut String) {
+        for line in text.lines() {
+            let marker = line.trim_start().strip_prefix("//@ ");
+            let printed = self.printed.iter().find(|(name, _)| Some(*name) == marker);
+            match (printed, marker.filter(|name| name.ends_with(".cuh"))) {
+                (Some((_, text)), _) => self.expand(text, source),
+                (None, Some(file)) => self.expand(embedded(file), source),
+                (None, None) => {
+                    source.push_str(line);
+                    source.push('\n');
+                }
+            }
+        }
     }
 }
 

@@ -6,9 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::launch::{Launches, Target};
 use super::layer_norm::{
-    Backward, Forward, check, check_epsilon, check_gradient, emit_gradients, examples, reference,
-    reference_gradient,
+    Backward, Forward, check, check_epsilon, check_gradient, emit_gradients, examples, launch,
+    reference, reference_gradient,
 };
 use super::{CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
 use crate::tensor::{Shape, TensorType};
@@ -61,6 +62,10 @@ impl Op for RmsNorm {
         Box::new(Forward::new(types, self.axes, self.epsilon, false))
     }
 
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(launch::forward((types, capacity, target), self.axes, self.epsilon, false))
+    }
+
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
         4 * types.inputs[0].shape.elements(rows) as u64
     }
@@ -89,6 +94,10 @@ impl Op for RmsNormGradient {
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
         Box::new(Backward::new(types, self.axes, false))
+    }
+
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(launch::backward((types, capacity, target), self.axes, false))
     }
 
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {

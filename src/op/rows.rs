@@ -1,7 +1,8 @@
 //! What the ops over the last dimensions share: how rows are cut into tasks, and sums over a row in
 //! a fixed order.
 
-use super::{Live, Split};
+use super::launch::{Argument, Kernel, Launch, Launches, Target, is_wide};
+use super::{CallTypes, Live, Split};
 use crate::tensor::{Shape, TensorType};
 
 /// Elements per task, unless a row is longer.
@@ -30,12 +31,65 @@ impl Rows {
 
     /// Number of tasks.
     pub(super) fn tasks(&self, live: &Live) -> usize {
-        self.rows.elements(live.rows).div_ceil(self.per_task())
+        self.count(live.rows).div_ceil(self.per_task())
+    }
+
+    /// Rows in use.
+    pub(super) fn count(&self, rows: usize) -> usize {
+        self.rows.elements(rows)
     }
 
     /// The split of an output with `width` elements a row.
     pub(super) fn chunks(&self, width: usize) -> Split {
         Split::Chunks(self.per_task() * width)
+    }
+}
+
+/// A CUDA form in which teams of threads take rows, on `kernels/rows.cuh`.
+pub(super) struct RowLaunch {
+    /// The kernel, with its own constants.
+    pub(super) kernel: Kernel,
+    /// Name of the entry in it.
+    pub(super) entry: &'static str,
+    /// Arrays of which a thread holds its part of a row.
+    pub(super) arrays: usize,
+    /// What it is given after the control block.
+    pub(super) arguments: Vec<Argument>,
+}
+
+impl RowLaunch {
+    /// Most elements, of all arrays together, that a thread of a block holds: each of 512 threads has
+    /// 128 registers. In a warp it holds all that it has.
+    const HELD: usize = 48;
+    /// Threads of a block of several teams.
+    const THREADS: usize = 128;
+
+    /// The launch over `rows`. Up to 1024 elements a team lies in a warp, with at least four elements
+    /// a thread; a longer row has a block, with about 16 elements a thread.
+    pub(super) fn over(
+        self,
+        rows: &Rows,
+        types: &CallTypes,
+        capacity: usize,
+        target: &Target,
+    ) -> Launches {
+        let team = match rows.width {
+            0..=1024 => rows.width.div_ceil(4).next_power_of_two().min(32),
+            _ => (rows.width * self.arrays).div_ceil(16).next_power_of_two().min(512),
+        };
+        let keep = if team <= 32 { 32 } else { Self::HELD / self.arrays };
+        let threads = team.max(Self::THREADS) as u32;
+        let all = types.inputs.iter().chain(&types.outputs).map(|t| &t.shape);
+        let kernel = self.kernel.constant("WIDE", u32::from(is_wide(all, capacity)));
+        let kernel = kernel.size("ROWS", &rows.rows).constant("WIDTH", rows.width);
+        Launches::one(Launch {
+            kernel: kernel.constant("TEAM", team).constant("KEEP", keep),
+            entry: self.entry,
+            grid: [target.blocks(rows.count(capacity) * team, threads), 1, 1],
+            threads,
+            shared: 0,
+            arguments: [vec![Argument::Live], self.arguments].concat(),
+        })
     }
 }
 

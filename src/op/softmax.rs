@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Rows, largest, total, total_of_pairs};
+use super::launch::{self, Argument, Launches, Target};
+use super::rows::{RowLaunch, Rows, largest, total, total_of_pairs};
 use super::{
     CallTypes, Case, CpuKernel, Family, Gradient, Live, Op, OpError, Operand, ReferenceCall, Split,
     TaskIo,
@@ -81,6 +82,13 @@ impl Op for Softmax {
         Box::new(Kernel { rows: Rows::new(&types.inputs[0], 1), log: self.log, gradient: false })
     }
 
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        let arguments = vec![Argument::Input(0), Argument::Output(0)];
+        let kernel = launch::Kernel::new("softmax").constant("LOG", u32::from(self.log));
+        let launch = RowLaunch { kernel, entry: "softmax", arrays: 1, arguments };
+        Some(launch.over(&Rows::new(&types.inputs[0], 1), types, capacity, target))
+    }
+
     fn label(&self) -> String {
         if self.log { "log softmax".into() } else { "softmax".into() }
     }
@@ -129,6 +137,13 @@ impl Op for SoftmaxGradient {
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
         Box::new(Kernel { rows: Rows::new(&types.inputs[0], 1), log: self.log, gradient: true })
+    }
+
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        let arguments = vec![Argument::Input(0), Argument::Input(1), Argument::Output(0)];
+        let kernel = launch::Kernel::new("softmax").constant("LOG", u32::from(self.log));
+        let launch = RowLaunch { kernel, entry: "softmax_gradient", arrays: 2, arguments };
+        Some(launch.over(&Rows::new(&types.inputs[0], 1), types, capacity, target))
     }
 
     fn label(&self) -> String {
@@ -220,7 +235,7 @@ fn backward(log: bool, y: &[f32], g: &[f32], target: &mut [f32]) {
 }
 
 fn examples() -> impl Iterator<Item = (bool, TensorType, usize)> {
-    let shapes = [(vec![1], 3), (vec![7], 5), (vec![3, 5], 2), (vec![37], 300), (vec![9001], 1)];
+    let shapes = [(vec![1], 3), (vec![7], 5), (vec![3, 5], 2), (vec![37], 300), (vec![25001], 1)];
     let all = [false, true].into_iter().flat_map(move |log| {
         shapes.clone().map(|(dims, rows)| (log, TensorType::f32(Shape::rows(&dims)), rows))
     });

@@ -24,6 +24,11 @@ pub const PYTORCH: f64 = 1e-12;
 /// The same where rounding is amplified by mean / deviation = 1e4 in the norms.
 pub const PYTORCH_OFFSET: f64 = 1e-10;
 
+/// Difference of the losses of two devices after some steps of their own, relative to
+/// `max(1, |loss|)`: each step adds rounding errors of some 100 `U` of a weight, and Adam may turn
+/// one into a step of its rate; 1e-3 is what runs of tens of steps are asked for.
+pub const FREE_RUNNING: f64 = 1e-3;
+
 /// Bounds of all elements of all outputs of a case with these inputs and reference results.
 pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64>> {
     match case.op.name() {

@@ -102,7 +102,8 @@ impl SmallModel {
             outputs: &self.outputs,
             losses: &losses,
             mode: if loss.is_some() { Mode::Training } else { Mode::Evaluation },
-            capacity: self.rows,
+            // A row that is not in use must not show.
+            capacity: self.rows + 1,
             accumulate: false,
             clip: Clip::None,
             gradients: if loss.is_some() { &wanted } else { &[] },

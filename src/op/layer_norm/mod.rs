@@ -7,10 +7,12 @@
 //! the kernels: `centred` tells them apart.
 
 mod kernel;
+pub(super) mod launch;
 
 use serde::{Deserialize, Serialize};
 
 use super::expression::Expr;
+use super::launch::{Launches, Target};
 use super::pointwise::Pointwise;
 use super::reduce::sum_to;
 use super::{BufferId, CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
@@ -209,6 +211,10 @@ impl Op for LayerNorm {
         Box::new(Forward::new(types, self.axes, self.epsilon, true))
     }
 
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(launch::forward((types, capacity, target), self.axes, self.epsilon, true))
+    }
+
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
         8 * types.inputs[0].shape.elements(rows) as u64
     }
@@ -239,6 +245,10 @@ impl Op for LayerNormGradient {
         Box::new(Backward::new(types, self.axes, true))
     }
 
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(launch::backward((types, capacity, target), self.axes, true))
+    }
+
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
         12 * types.inputs[0].shape.elements(rows) as u64
     }
@@ -252,7 +262,7 @@ pub(super) fn examples() -> [(Vec<usize>, usize, usize); 6] {
         (vec![3, 5], 2, 2),
         (vec![1], 1, 3),
         (vec![37], 1, 300),
-        (vec![9001], 1, 2),
+        (vec![25004], 1, 2),
     ]
 }
 

@@ -5,10 +5,12 @@
 //! `amax` does.
 
 mod kernel;
+mod launch;
 
 use serde::{Deserialize, Serialize};
 
 use super::expression::Expr;
+use super::launch::{Launches, Target};
 use super::pointwise::Pointwise;
 use super::reshape::Reshape;
 use super::{
@@ -227,6 +229,10 @@ impl Op for Reduce {
         Box::new(kernel::ReduceKernel::new(self, types))
     }
 
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        Some(launch::launches(self, types, capacity, target))
+    }
+
     fn label(&self) -> String {
         let name = format!("{:?}", self.reduction).to_lowercase();
         format!("{name} over {:?}", self.axes)
@@ -257,6 +263,9 @@ impl Family for Reduce {
             // Many elements come close to the largest: its gradient is checked on fewer rows.
             let many = case(Shape::rows(&[3]), &[0], false, 211);
             cases.push(if reduction == Reduction::Max { many.gradients(&[], &[]) } else { many });
+            // Several blocks for one result, along columns and along rows.
+            cases.push(case(Shape::rows(&[132]), &[0], false, 300).gradients(&[], &[]));
+            cases.push(case(Shape::rows(&[5003]), &[1], false, 2).gradients(&[], &[]));
             // Long enough for two phases; too long for all elements to be apart from the largest.
             cases.push(case(Shape::rows(&[1 << 15]), &[0, 1], false, 3).gradients(&[], &[]));
         }

@@ -6,14 +6,13 @@
 //! `t = (1 − ε) target + ε / classes` (Szegedy et al. 2016, as in PyTorch).
 //! Gradient: `dx = upstream (softmax(x) Σt − t)`. A label out of range makes the loss NaN.
 
+mod kernel;
+
 use serde::{Deserialize, Serialize};
 
-use super::{
-    CallTypes, Case, CpuKernel, Family, Gradient, Live, Op, OpError, Operand, ReferenceCall, Split,
-    TaskIo,
-};
-use crate::cpu::{math, simd};
-use crate::op::kernel::Shared;
+use super::launch::{self, Argument, Launches, Target};
+use super::rows::{RowLaunch, Rows};
+use super::{CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
 use crate::tensor::{DType, Shape, TensorType};
 
 /// Inputs: logits, target. Outputs: loss per row, log-sum-exp per row.
@@ -33,6 +32,24 @@ pub struct SoftmaxCrossEntropyGradient {
 /// Shape of one value per row of logits.
 fn row_shape(logits: &TensorType) -> Shape {
     Shape(logits.shape.dims()[..logits.shape.rank() - 1].to_vec())
+}
+
+/// The CUDA form of either direction.
+fn launches(
+    smoothing: f64,
+    types: &CallTypes,
+    capacity: usize,
+    target: &Target,
+    (entry, arrays, arguments): (&'static str, usize, Vec<Argument>),
+) -> Option<Launches> {
+    let rows = Rows::new(&types.inputs[0], 1);
+    let smoothing = smoothing as f32;
+    let kernel = launch::Kernel::new("softmax_cross_entropy")
+        .constant("HARD", u32::from(types.inputs[1].dtype == DType::U32))
+        .float("SHARE", 1.0 - smoothing)
+        .float("REST", smoothing / rows.width as f32);
+    let launch = RowLaunch { kernel, entry, arrays, arguments };
+    Some(launch.over(&rows, types, capacity, target))
 }
 
 fn check(inputs: &[TensorType], smoothing: f64) -> Result<(), OpError> {
@@ -121,7 +138,14 @@ impl Op for SoftmaxCrossEntropy {
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
-        Box::new(Kernel::new(self.label_smoothing, types, false))
+        Box::new(kernel::Kernel::new(self.label_smoothing, types, false))
+    }
+
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        let (input, output) = (Argument::Input, Argument::Output);
+        let arguments = vec![input(0), input(1), input(1), output(0), output(1)];
+        let entry = ("softmax_cross_entropy", 1, arguments);
+        launches(self.label_smoothing, types, capacity, target, entry)
     }
 
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
@@ -170,171 +194,19 @@ impl Op for SoftmaxCrossEntropyGradient {
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
-        Box::new(Kernel::new(self.label_smoothing, types, true))
+        Box::new(kernel::Kernel::new(self.label_smoothing, types, true))
+    }
+
+    fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
+        let input = Argument::Input;
+        let arguments = vec![input(0), input(1), input(1), input(2), input(3), Argument::Output(0)];
+        let entry = ("softmax_cross_entropy_gradient", 2, arguments);
+        launches(self.label_smoothing, types, capacity, target, entry)
     }
 
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
         4 * types.inputs[0].shape.elements(rows) as u64
     }
-}
-
-/// Both directions: they share the rows of a task and the reading of the target.
-struct Kernel {
-    rows: Shape,
-    classes: usize,
-    smoothing: f32,
-    gradient: bool,
-}
-
-/// Logits per task.
-const ELEMENTS: usize = 1 << 13;
-
-impl Kernel {
-    fn new(smoothing: f64, types: &CallTypes, gradient: bool) -> Self {
-        let logits = &types.inputs[0];
-        let classes = logits.shape.last().expect("invariant: the number of classes is known");
-        Kernel { rows: row_shape(logits), classes, smoothing: smoothing as f32, gradient }
-    }
-
-    fn rows_per_task(&self) -> usize {
-        (ELEMENTS / self.classes).max(1)
-    }
-}
-
-impl CpuKernel for Kernel {
-    fn tasks(&self, _phase: usize, live: &Live) -> usize {
-        self.rows.elements(live.rows).div_ceil(self.rows_per_task())
-    }
-
-    fn split(&self, _phase: usize, _operand: Operand, _live: &Live) -> Split {
-        Split::Chunks(self.rows_per_task() * if self.gradient { self.classes } else { 1 })
-    }
-
-    fn run(&self, _phase: usize, task: usize, _live: &Live, io: &mut TaskIo<'_>) {
-        let first = task * self.rows_per_task();
-        match self.gradient {
-            false => simd::dispatch(Forward { kernel: self, first, io }),
-            true => simd::dispatch(Backward { kernel: self, first, io }),
-        }
-    }
-}
-
-/// `Σ t`, and the `t` of one class, of one row's smoothed target.
-struct Target<'a> {
-    row: Shared<'a>,
-    keep: f32,
-    rest: f32,
-}
-
-impl<'a> Target<'a> {
-    #[inline(always)]
-    fn new(kernel: &Kernel, all: Shared<'a>, row: usize) -> Self {
-        let classes = kernel.classes;
-        let row = match all {
-            Shared::F32(t) => Shared::F32(&t[row * classes..][..classes]),
-            Shared::U32(t) => Shared::U32(&t[row..row + 1]),
-        };
-        Target { row, keep: 1.0 - kernel.smoothing, rest: kernel.smoothing / classes as f32 }
-    }
-}
-
-struct Forward<'a, 'b> {
-    kernel: &'a Kernel,
-    first: usize,
-    io: &'a TaskIo<'b>,
-}
-
-impl simd::Vectorised for Forward<'_, '_> {
-    #[inline(always)]
-    fn run(self) {
-        let Forward { kernel, first, io } = self;
-        let (logits, targets) = (io.input(0), io.input_any(1));
-        let (losses, sums) = (io.output(0), io.output(1));
-        for (i, (loss, sum)) in losses.iter_mut().zip(sums).enumerate() {
-            let x = &logits[(first + i) * kernel.classes..][..kernel.classes];
-            let lse = row_log_sum_exp(x);
-            let target = Target::new(kernel, targets, first + i);
-            let chosen = match target.row {
-                Shared::U32(label) => x.get(label[0] as usize).map_or(f32::NAN, |x| lse - x),
-                Shared::F32(t) => total(x, |i, x| t[i] * (lse - x)),
-            };
-            *loss = target.keep * chosen;
-            if target.rest > 0.0 {
-                *loss += target.rest * total(x, |_, x| lse - x);
-            }
-            *sum = lse;
-        }
-    }
-}
-
-struct Backward<'a, 'b> {
-    kernel: &'a Kernel,
-    first: usize,
-    io: &'a TaskIo<'b>,
-}
-
-impl simd::Vectorised for Backward<'_, '_> {
-    #[inline(always)]
-    fn run(self) {
-        let Backward { kernel, first, io } = self;
-        let classes = kernel.classes;
-        let (logits, targets, sums, upstream) =
-            (io.input(0), io.input_any(1), io.input(2), io.input(3));
-        for (i, out) in io.output(0).chunks_mut(classes).enumerate() {
-            let row = first + i;
-            let x = &logits[row * classes..][..classes];
-            let (lse, scale) = (sums[row], upstream[row]);
-            let target = Target::new(kernel, targets, row);
-            let Target { keep, rest, .. } = target;
-            match target.row {
-                Shared::U32(label) => {
-                    for (o, &x) in out.iter_mut().zip(x) {
-                        *o = scale * (math::exp(x - lse) - rest);
-                    }
-                    match out.get_mut(label[0] as usize) {
-                        Some(o) => *o -= scale * keep,
-                        None => out.fill(f32::NAN),
-                    }
-                }
-                Shared::F32(t) => {
-                    let mass = keep * total(t, |_, t| t) + rest * classes as f32;
-                    for ((o, &x), &t) in out.iter_mut().zip(x).zip(t) {
-                        *o = scale * (math::exp(x - lse) * mass - (keep * t + rest));
-                    }
-                }
-            }
-        }
-    }
-}
-
-const LANES: usize = 16;
-
-/// Sum over a row in a fixed order: 16 lanes, then a tree.
-#[inline(always)]
-fn total(x: &[f32], f: impl Fn(usize, f32) -> f32) -> f32 {
-    let mut lanes = [0.0; LANES];
-    for (group, chunk) in x.chunks(LANES).enumerate() {
-        for (lane, &x) in chunk.iter().enumerate() {
-            lanes[lane] += f(group * LANES + lane, x);
-        }
-    }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-    }
-    lanes[0]
-}
-
-#[inline(always)]
-fn row_log_sum_exp(x: &[f32]) -> f32 {
-    let mut largest = f32::NEG_INFINITY;
-    for &x in x {
-        largest = if x > largest { x } else { largest };
-    }
-    largest + math::log(total(x, |_, x| math::exp(x - largest)))
 }
 
 fn example(classes: usize, soft: bool) -> Vec<TensorType> {
@@ -345,13 +217,15 @@ fn example(classes: usize, soft: bool) -> Vec<TensorType> {
     vec![TensorType::f32(Shape::rows(&[classes])), target]
 }
 
-const EXAMPLES: [(usize, bool, f64, usize); 6] = [
+const EXAMPLES: [(usize, bool, f64, usize); 8] = [
     (10, false, 0.0, 7),
     (10, false, 0.1, 3),
     (1, false, 0.0, 2),
     (37, false, 0.0, 300),
     (5, true, 0.0, 4),
     (17, true, 0.2, 1),
+    (2051, false, 0.1, 2),
+    (2052, true, 0.1, 2),
 ];
 
 impl Family for SoftmaxCrossEntropy {

@@ -1,0 +1,53 @@
+//! The CUDA forms of layer norm and root mean square norm: `kernels/layer_norm.cu`.
+
+use crate::op::CallTypes;
+use crate::op::launch::{Argument, Kernel, Launches, Target};
+use crate::op::rows::{RowLaunch, Rows};
+
+/// What `kernels/layer_norm.cu` is given where the op has no such operand; it does not touch it.
+const ABSENT: Argument = Argument::Input(0);
+
+fn kernel(centred: bool, weight: bool, bias: bool, epsilon: f64) -> Kernel {
+    Kernel::new("layer_norm")
+        .constant("CENTRED", u32::from(centred))
+        .constant("WEIGHT", u32::from(weight))
+        .constant("BIAS", u32::from(bias))
+        .float("EPSILON", epsilon as f32)
+}
+
+/// Of a norm over the last `axes` dimensions.
+pub(in crate::op) fn forward(
+    (types, capacity, target): (&CallTypes, usize, &Target),
+    axes: usize,
+    epsilon: f64,
+    centred: bool,
+) -> Launches {
+    let input = |i| if i < types.inputs.len() { Argument::Input(i) } else { ABSENT };
+    let mut arguments = vec![input(0), input(1), input(2), Argument::Output(0)];
+    arguments.push(if centred { Argument::Output(1) } else { ABSENT });
+    arguments.push(Argument::Output(1 + usize::from(centred)));
+    let kernel = kernel(centred, types.inputs.len() > 1, types.inputs.len() > 2, epsilon);
+    let launch = RowLaunch { kernel, entry: "layer_norm", arrays: 1, arguments };
+    launch.over(&Rows::new(&types.inputs[0], axes), types, capacity, target)
+}
+
+/// Of the gradient of its input.
+pub(in crate::op) fn backward(
+    (types, capacity, target): (&CallTypes, usize, &Target),
+    axes: usize,
+    centred: bool,
+) -> Launches {
+    let at = 1 + usize::from(centred);
+    let weighted = types.inputs.len() > at + 2;
+    let arguments = vec![
+        Argument::Input(0),
+        if centred { Argument::Input(1) } else { ABSENT },
+        Argument::Input(at),
+        Argument::Input(at + 1),
+        if weighted { Argument::Input(at + 2) } else { ABSENT },
+        Argument::Output(0),
+    ];
+    let kernel = kernel(centred, weighted, false, 0.0);
+    let launch = RowLaunch { kernel, entry: "layer_norm_gradient", arrays: 2, arguments };
+    launch.over(&Rows::new(&types.inputs[0], axes), types, capacity, target)
+}
