@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "fiber.h"
+#include "watch.h"
 
 namespace {
 
@@ -19,6 +20,8 @@ struct Fiber {
   unsigned mask;
   unsigned long long value, result;
   int argument;
+  void *watched;      // the thread sanitizer's name of it
+  unsigned barriers;  // that it has come to
 };
 
 constexpr unsigned MOST_THREADS = 1024;
@@ -31,9 +34,15 @@ std::vector<unsigned> order;
 std::vector<char *> free_stacks;
 unsigned count, at_barrier, alive;
 unsigned at_collective[MOST_THREADS / 32];  // lanes of each warp that wait at one
-void *scheduler;
+unsigned collectives[MOST_THREADS / 32];    // of each warp that are complete
+void *scheduler, *watched_scheduler;
 Fiber *running;
 const BlockRun *block;
+
+// Where threads meet, in turn: with one mark alone, who comes early to the next meeting would seem to
+// have been at this one.
+char barrier_marks[2], collective_marks[MOST_THREADS / 32][2], block_marks[2];
+unsigned blocks;
 
 char *take_stack() {
   if (free_stacks.empty()) {
@@ -54,9 +63,12 @@ char *take_stack() {
 
 void fiber_main() {
   const Launch &launch = *block->launch;
+  watch_leave(&block_marks[(blocks + 1) & 1]);
   launch.function->kernel->call(const_cast<void **>(launch.arguments.data()));
   running->where = Where::Ended;
   alive--;
+  watch_arrive(&block_marks[blocks & 1]);
+  watch_switch(watched_scheduler);
   emulator_switch(&running->stack_pointer, scheduler);
   __builtin_unreachable();
 }
@@ -66,17 +78,25 @@ void resume(Fiber &fiber) {
     fiber.stack = take_stack();
     fiber.stack_pointer = prepare_stack(fiber.stack, STACK, fiber_main);
     fiber.where = Where::Ready;
+    if (fiber.watched == nullptr) fiber.watched = watch_new();
   }
   running = &fiber;
   emulator_thread = &fiber.view;
+  watched_scheduler = watch_self();
+  in_kernel = true;
+  watch_switch(fiber.watched);
   emulator_switch(&scheduler, fiber.stack_pointer);
+  in_kernel = false;
   if (fiber.where == Where::Ended) {
     free_stacks.push_back(fiber.stack);
     fiber.stack = nullptr;
   }
 }
 
-void wait() { emulator_switch(&running->stack_pointer, scheduler); }
+void wait() {
+  watch_switch(watched_scheduler);
+  emulator_switch(&running->stack_pointer, scheduler);
+}
 
 std::string name(const Fiber &fiber) {
   const uint3 &t = fiber.view.thread_index;
@@ -161,6 +181,7 @@ void complete(Fiber *warp, unsigned mask, EmulatorWarpOperation operation) {
   for (unsigned lane = 0; lane < 32; lane++)
     if (mask >> lane & 1) warp[lane].where = Where::Ready;
   at_collective[(warp - fibers) / 32] &= ~mask;
+  collectives[(warp - fibers) / 32]++;
 }
 
 // Whether all lanes of the mask wait at the same collective as this one.
@@ -180,12 +201,16 @@ unsigned index_of(const Fiber &fiber) { return static_cast<unsigned>(&fiber - fi
 }  // namespace
 
 EmulatorThread *emulator_thread;
+volatile bool in_kernel = false;
 
 void emulator_barrier(int line) {
   running->line = line;
   running->where = Where::Barrier;
   at_barrier++;
+  char *mark = &barrier_marks[running->barriers++ & 1];
+  watch_arrive(mark);
   wait();
+  watch_leave(mark);
 }
 
 unsigned long long emulator_warp(EmulatorWarpOperation operation, unsigned mask, unsigned long long value,
@@ -202,11 +227,11 @@ unsigned long long emulator_warp(EmulatorWarpOperation operation, unsigned mask,
   self.value = value;
   self.argument = argument;
   at_collective[first / 32] |= 1u << (index_of(self) - first);
-  if (!all_have_come(self, first)) {
-    wait();
-    return self.result;
-  }
-  complete(&fibers[first], mask, operation);
+  char *mark = &collective_marks[first / 32][collectives[first / 32] & 1];
+  watch_arrive(mark);
+  if (all_have_come(self, first)) complete(&fibers[first], mask, operation);
+  else wait();
+  watch_leave(mark);
   return self.result;
 }
 
@@ -239,12 +264,14 @@ void run_block(const BlockRun &run) {
   const unsigned *size = run.launch->block, *grid = run.launch->grid;
   count = alive = size[0] * size[1] * size[2];
   at_barrier = 0;
+  blocks++;
   for (unsigned &lanes : at_collective) lanes = 0;
   for (unsigned i = 0; i < count; i++) {
     Fiber &fiber = fibers[i];
     if (fiber.stack != nullptr) free_stacks.push_back(fiber.stack);  // of a launch that failed
     fiber.stack = nullptr;
     fiber.where = Where::Fresh;
+    fiber.barriers = 0;
     fiber.view = {{i % size[0], i / size[0] % size[1], i / size[0] / size[1]},
                   run.index, {size[0], size[1], size[2]}, {grid[0], grid[1], grid[2]}, run.dynamic_shared};
   }
@@ -256,6 +283,7 @@ void run_block(const BlockRun &run) {
       resume(fibers[i]);
       went_on = true;
     }
+    if (out_of_time()) fail(CUDA_ERROR_LAUNCH_TIMEOUT, "the kernel does not end");
     if (at_barrier == count) release_barrier();
     else if (!went_on) stuck();
   }

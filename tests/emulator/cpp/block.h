@@ -14,6 +14,11 @@ struct BlockRun {
   char *dynamic_shared;
 };
 
+// Whether a kernel's own code runs, which may be left at any point.
+extern volatile bool in_kernel;
+// Whether the launch has used up its time; defined in grid.cpp.
+bool out_of_time();
+
 // Runs all threads of the block to their end; leaves by `fail` otherwise.
 void run_block(const BlockRun &block);
 

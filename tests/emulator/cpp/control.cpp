@@ -19,6 +19,13 @@ EMULATOR_EXPORT void emulator_configure(const Settings *settings) {
   state().settings = *settings;
 }
 
+// Records launches into a folder from now on, or no more where the name is empty.
+EMULATOR_EXPORT void emulator_record(const char *folder) {
+  std::lock_guard<std::recursive_mutex> guard(state().lock);
+  state().record = folder;
+  state().recorded = 0;
+}
+
 EMULATOR_EXPORT void emulator_count(Counts *counts) {
   std::lock_guard<std::recursive_mutex> guard(state().lock);
   State &s = state();

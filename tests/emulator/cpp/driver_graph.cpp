@@ -17,7 +17,7 @@ EMULATOR_EXPORT CUresult cuStreamBeginCapture_v2(CUstream handle, int mode) {
 }
 
 EMULATOR_EXPORT CUresult cuStreamEndCapture(CUstream handle, CUgraph *graph) {
-  ENTER("cuStreamEndCapture");
+  ENTER_RELEASE("cuStreamEndCapture");  // a capture ends, whether or not it gives a graph
   *graph = nullptr;
   Stream *stream = stream_of(handle);
   if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
@@ -36,6 +36,7 @@ EMULATOR_EXPORT CUresult cuStreamEndCapture(CUstream handle, CUgraph *graph) {
     if (!other->capture) other->clock.clear();
   if (capture->invalid) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
   if (!joined) return CUDA_ERROR_STREAM_CAPTURE_UNJOINED;
+  if (refused) return refused;
   *graph = capture->graph.release();
   state().graphs.insert(*graph);
   return CUDA_SUCCESS;

@@ -24,7 +24,7 @@ std::vector<char> from_text(const char *text) {
 }
 
 CUresult check_image(const EmulatorImage &image, const char *object) {
-  if (emulator_hash(object, image.bytes) != image.hash) return CUDA_ERROR_INVALID_IMAGE;
+  if (emulator_hash(object, image.bytes + image.source) != image.hash) return CUDA_ERROR_INVALID_IMAGE;
   unsigned card = static_cast<unsigned>(state().settings.capability), made = image.architecture;
   bool fits = image.ptx ? made <= card : made / 10 == card / 10 && made <= card;
   return fits ? CUDA_SUCCESS : CUDA_ERROR_NO_BINARY_FOR_GPU;
@@ -44,6 +44,7 @@ CUresult load(Module &module, const EmulatorImage &image, const char *object) {
   module.table = static_cast<const EmulatorModule *>(dlsym(module.library, "emulator_module"));
   if (module.table == nullptr || module.table->version != EMULATOR_VERSION) return CUDA_ERROR_INVALID_IMAGE;
   module.architecture = static_cast<int>(image.architecture);
+  module.source.assign(object + image.bytes, image.source);
   for (int i = 0; i < module.table->count; i++) {
     const EmulatorKernel *kernel = &module.table->kernels[i];
     if (kernel->call != nullptr) module.functions[kernel->name] = {&module, kernel, UNASKED_SHARED};
@@ -63,7 +64,7 @@ CUresult load_data(CUmodule *handle, const void *data) {
     bytes = decoded.data();
   }
   memcpy(&image, bytes, sizeof image);
-  if (!decoded.empty() && decoded.size() != sizeof image + image.bytes) return CUDA_ERROR_INVALID_PTX;
+  if (!decoded.empty() && decoded.size() != sizeof image + image.bytes + image.source) return CUDA_ERROR_INVALID_PTX;
   if (CUresult wrong = check_image(image, bytes + sizeof image)) return wrong;
   Module *module = new Module;
   state().modules.insert(module);

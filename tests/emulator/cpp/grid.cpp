@@ -1,5 +1,9 @@
 // Runs a launch: blocks one after another in the chosen order, shared memory poisoned before each,
 // faults of the kernel's own code turned into the errors that a card would give.
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
 #include <csetjmp>
 #include <csignal>
 #include <cstring>
@@ -11,6 +15,7 @@ namespace {
 sigjmp_buf leave;
 thread_local bool guarded = false;
 const BlockRun *current_block = nullptr;
+volatile sig_atomic_t expired = 0;
 struct sigaction before[4];
 constexpr int SIGNALS[4] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 constexpr size_t GUARD = 256;
@@ -27,6 +32,37 @@ void on_signal(int signal, siginfo_t *info, void *) {
   if (signal == SIGSEGV || signal == SIGBUS) fail(CUDA_ERROR_ILLEGAL_ADDRESS, text);
   fail(CUDA_ERROR_ILLEGAL_INSTRUCTION, signal == SIGFPE ? "integer division by zero" : "illegal instruction");
 }
+
+// The launch has used up its time. Only a kernel's own code is left at once: whatever else runs then
+// may hold a lock, and asks `out_of_time` soon.
+void on_timer(int) {
+  expired = 1;
+  if (guarded && in_kernel) fail(CUDA_ERROR_LAUNCH_TIMEOUT, "the kernel does not end");
+}
+
+// A timer of this thread's own processor time, so that a busy machine fails no launch.
+struct Watchdog {
+  timer_t timer;
+  bool made;
+  Watchdog() {
+    struct sigaction action = {};
+    action.sa_handler = on_timer;
+    action.sa_flags = SA_ONSTACK | SA_NODEFER | SA_RESTART;
+    sigaction(SIGVTALRM, &action, nullptr);  // left so: a late signal does no harm
+    expired = 0;
+    sigevent event = {};
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = SIGVTALRM;
+    event._sigev_un._tid = static_cast<pid_t>(syscall(SYS_gettid));
+    made = timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer) == 0;
+    int limit = state().settings.limit;
+    itimerspec time = {{0, 0}, {limit / 1000, limit % 1000 * 1000000l}};
+    if (made) timer_settime(timer, 0, &time, nullptr);
+  }
+  ~Watchdog() {
+    if (made) timer_delete(timer);
+  }
+};
 
 // Catches the signals of wrong kernels while it lives.
 struct SignalGuard {
@@ -89,7 +125,10 @@ void run_blocks(const Launch &launch) {
 
 }  // namespace
 
+bool out_of_time() { return expired != 0; }
+
 void fail(CUresult code, const std::string &text) {
+  in_kernel = false;
   std::string where;
   if (current_block != nullptr) {
     const uint3 &b = current_block->index;
@@ -110,7 +149,9 @@ CUresult run_grid(const Launch &launch) {
   s.launched[s.last_kernel]++;
   // 16 bytes of alignment, as the start of a card's shared memory has.
   dynamic_shared.assign(2 * GUARD + launch.shared, static_cast<char>(CANARY));
+  if (!s.record.empty()) record(launch);
   SignalGuard signals;
+  Watchdog watchdog;
   int code = sigsetjmp(leave, 1);
   if (code == 0) run_blocks(launch);
   current_block = nullptr;

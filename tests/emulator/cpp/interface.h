@@ -57,13 +57,15 @@ struct EmulatorModule {
 
 enum { EMULATOR_VERSION = 1 };
 
-// Before the shared object in a "cubin": tells real images, damaged ones and wrong ones apart.
+// Before the shared object in a "cubin": tells real images, damaged ones and wrong ones apart. After
+// the object stands the compile unit that it was made of, for those who compile it otherwise.
 struct EmulatorImage {
   char magic[8];
   unsigned architecture;      // 90 for sm_90
   unsigned ptx;               // 1: compiled for a virtual architecture, runs on that or newer cards
   unsigned long long bytes;   // of the shared object that follows
-  unsigned long long hash;    // FNV-1a of the shared object
+  unsigned long long source;  // bytes of the compile unit after it
+  unsigned long long hash;    // FNV-1a of both
 };
 
 #define EMULATOR_MAGIC "IWEMULAT"

@@ -1,6 +1,7 @@
 // The stand-in driver as one compile unit: the standard headers are read once.
 #include "state.cpp"
 #include "block.cpp"
+#include "record.cpp"
 #include "grid.cpp"
 #include "control.cpp"
 #include "driver_errors.cpp"

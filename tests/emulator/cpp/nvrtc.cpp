@@ -7,7 +7,7 @@
 
 namespace {
 
-std::mutex lock;
+std::mutex lock;  // of what follows and of the workshop's patch
 std::set<Program *> programs;
 
 bool alive(Program *program) {
@@ -42,9 +42,40 @@ EMULATOR_EXPORT void emulator_workshop(const char *folder, const char *compiler,
 
 EMULATOR_EXPORT void emulator_nvrtc_version(int version) { workshop().version = version; }
 
+// Plants a mistake: replaces a piece of every source that is handed in from now on.
+EMULATOR_EXPORT void emulator_patch(const char *find, const char *replace) {
+  std::lock_guard<std::mutex> guard(lock);
+  workshop().find = find;
+  workshop().replace = replace;
+  workshop().patched = 0;
+}
+
+EMULATOR_EXPORT unsigned emulator_patched() {
+  std::lock_guard<std::mutex> guard(lock);
+  return workshop().patched;
+}
+
+namespace {
+
+std::string patched(std::string source) {
+  std::lock_guard<std::mutex> guard(lock);
+  const std::string &find = workshop().find;
+  size_t at = find.empty() ? std::string::npos : source.find(find);
+  if (at == std::string::npos) return source;
+  workshop().patched++;
+  return source.replace(at, find.size(), workshop().replace);
+}
+
+}  // namespace
+
 EMULATOR_EXPORT nvrtcResult nvrtcVersion(int *major, int *minor) {
-  *major = workshop().version / 1000;
-  *minor = workshop().version % 1000 / 10;
+  // Of its own: one that no real NVRTC has and that changes with the sources of this one, so that
+  // what a cache keeps for it reaches neither a card nor another version of the emulator.
+  const std::string &shim = workshop().shim;
+  bool own = workshop().version == 0;
+  *major = own ? 13 : workshop().version / 1000;
+  *minor = own ? static_cast<int>(1000 + emulator_hash(shim.data(), shim.size()) % 1000000)
+               : workshop().version % 1000 / 10;
   return NVRTC_SUCCESS;
 }
 
@@ -62,7 +93,7 @@ EMULATOR_EXPORT nvrtcResult nvrtcCreateProgram(Program **program, const char *so
                                                const char *const *, const char *const *) {
   if (program == nullptr || source == nullptr || headers != 0) return NVRTC_ERROR_INVALID_INPUT;
   *program = new Program;
-  (*program)->source = source;
+  (*program)->source = patched(source);
   (*program)->name = name == nullptr ? "default_program" : name;
   std::lock_guard<std::mutex> guard(lock);
   programs.insert(*program);

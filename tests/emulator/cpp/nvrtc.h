@@ -24,7 +24,9 @@ struct Program {
 // What the host told once: where to keep objects, which compiler, where the shim stands.
 struct Workshop {
   std::string folder, compiler, shim;
-  int version = 13000;
+  int version = 0;                // 0: one of its own
+  std::string find, replace;      // what is replaced in every source; nothing while `find` is empty
+  unsigned patched = 0;           // sources that were changed so
 };
 Workshop &workshop();
 

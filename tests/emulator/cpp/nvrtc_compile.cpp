@@ -73,13 +73,14 @@ std::string worded(const std::string &complaints) {
   return out;
 }
 
-void fill(Program &program, const std::string &object, const Options &options) {
-  EmulatorImage image = {{}, options.architecture, options.virtual_architecture, object.size(),
-                         emulator_hash(object.data(), object.size())};
+void fill(Program &program, const std::string &object, const std::string &source, const Options &options) {
+  std::string body = object + source;
+  EmulatorImage image = {{}, options.architecture, options.virtual_architecture, object.size(), source.size(),
+                         emulator_hash(body.data(), body.size())};
   memcpy(image.magic, EMULATOR_MAGIC, 8);
   const char *head = reinterpret_cast<const char *>(&image);
   std::vector<char> cubin(head, head + sizeof image);
-  cubin.insert(cubin.end(), object.begin(), object.end());
+  cubin.insert(cubin.end(), body.begin(), body.end());
   // The text form always counts as made for a virtual architecture.
   EmulatorImage text = image;
   text.ptx = 1;
@@ -91,7 +92,7 @@ void fill(Program &program, const std::string &object, const Options &options) {
     }
   };
   append(reinterpret_cast<const char *>(&text), sizeof text);
-  append(object.data(), object.size());
+  append(body.data(), body.size());
   program.ptx.assign(ptx.c_str(), ptx.c_str() + ptx.size() + 1);
   if (!options.virtual_architecture) program.cubin = cubin;
 }
@@ -167,6 +168,6 @@ nvrtcResult compile(Program &program, const Options &options) {
     object = read_file(aside + ".so");
     rename((aside + ".so").c_str(), kept.c_str());
   }
-  fill(program, object, options);
+  fill(program, object, source, options);
   return NVRTC_SUCCESS;
 }

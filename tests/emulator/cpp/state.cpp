@@ -73,6 +73,8 @@ void reset() {
   s.problems.clear();
   s.launched.clear();
   s.last_kernel.clear();
+  s.record.clear();
+  s.recorded = 0;
   s.live_peak = 0;
   s.pool = Pool();
 }

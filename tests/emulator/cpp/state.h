@@ -27,7 +27,7 @@ struct Settings {
   int shared_opt_in = 227 * 1024;       // most shared memory of a block, when asked for
   int devices = 1;
   int driver_version = 13000;
-  int nvrtc_version = 13000;
+  int nvrtc_version = 0;                // 0: one of its own
   int thread_order = 0;                 // 0 forward, 1 reverse, else the seed of a random order
   int block_order = 0;
   int poison = 0xff;                    // the byte that fills fresh device and shared memory
@@ -35,7 +35,7 @@ struct Settings {
   long long memory = 1ll << 30;         // bytes of the card
   long long fail_at = 0;                // the call that fails, counted from 1; 0: none
   int fail_code = 0;
-  int unused = 0;
+  int limit = 60000;                    // milliseconds of the processor that a launch may take
 };
 
 struct Allocation {
@@ -56,6 +56,7 @@ struct Module {
   int file = -1;
   const EmulatorModule *table = nullptr;
   int architecture = 0;
+  std::string source;                   // the compile unit it was made of
   std::map<std::string, Function> functions;
 };
 
@@ -133,6 +134,8 @@ struct State {
   std::vector<std::string> problems;
   std::map<std::string, unsigned long long> launched;  // kernels run, by name
   std::string last_kernel;
+  std::string record;                   // the folder that launches are recorded into, or none
+  unsigned recorded = 0;
   long long live = 0, live_peak = 0;
   std::map<CUdeviceptr, Allocation> device;
   std::map<void *, size_t> host;
@@ -191,6 +194,10 @@ void unload(Module *module);
 // Bytes of static shared memory; 0 where a module has several kernels, since only the real compiler
 // knows which of them uses what.
 int static_shared(const Function &function);
+
+// --- record.cpp ---
+// Writes down a launch that is about to run: source, sizes, arguments, and the memory that they point to.
+void record(const Launch &launch);
 
 // --- grid.cpp ---
 CUresult run_grid(const Launch &launch);

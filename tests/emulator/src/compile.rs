@@ -29,7 +29,8 @@ const SOURCES: &[(&str, &str)] = sources!(
     "cuda.h" "state.h" "fiber.h" "block.h" "nvrtc.h"
     "state.cpp" "block.cpp" "grid.cpp" "control.cpp" "driver_errors.cpp" "driver_device.cpp"
     "driver_memory.cpp" "driver_copy.cpp" "driver_stream.cpp" "driver_graph.cpp"
-    "driver_module.cpp" "driver_launch.cpp" "libcuda.cpp"
+    "driver_module.cpp" "driver_launch.cpp" "record.cpp" "libcuda.cpp"
+    "watch.h" "replay.cpp"
     "nvrtc_source.cpp" "nvrtc_compile.cpp" "nvrtc.cpp" "libnvrtc.cpp"
 );
 
@@ -100,8 +101,12 @@ fn build(compiler: &str, folder: &Path) -> Result<(), Missing> {
 
 fn compile(compiler: &str, name: &str, inputs: &[&OsStr], to: &Path) -> Result<(), Missing> {
     let mut command = Command::new(compiler);
-    command.args(FLAGS).arg(format!("-Wl,-soname,{name}")).args(inputs).arg("-o").arg(to);
-    let output = command.output().map_err(|source| io(Path::new(compiler), source))?;
+    run(command.args(FLAGS).arg(format!("-Wl,-soname,{name}")).args(inputs).arg("-o").arg(to))
+}
+
+/// Runs a compiler; what it wrote is the error.
+pub(crate) fn run(command: &mut Command) -> Result<(), Missing> {
+    let output = command.output().map_err(|source| io(Path::new(command.get_program()), source))?;
     if output.status.success() {
         return Ok(());
     }
@@ -116,6 +121,6 @@ fn target_folder() -> PathBuf {
     test.ancestors().find(is_target).map_or_else(std::env::temp_dir, Path::to_path_buf)
 }
 
-fn io(path: &Path, source: std::io::Error) -> Missing {
+pub(crate) fn io(path: &Path, source: std::io::Error) -> Missing {
     Missing::Io { path: path.display().to_string(), source }
 }

@@ -19,12 +19,15 @@
 
 mod compile;
 mod library;
+mod replay;
 mod settings;
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use library::Libraries;
+pub use replay::{Replay, Sanitizer};
 pub use settings::{Counts, Order, Settings};
 
 /// Why the stand-in libraries could not be built or loaded.
@@ -57,7 +60,7 @@ pub enum Missing {
 /// The libraries, built if need be and loaded under NVIDIA's names, before the bindings do.
 fn start() -> Result<&'static Libraries, &'static Missing> {
     static LIBRARIES: OnceLock<Result<Libraries, Missing>> = OnceLock::new();
-    LIBRARIES.get_or_init(|| Libraries::load(&compile::libraries()?)).as_ref()
+    LIBRARIES.get_or_init(|| Libraries::load(compile::libraries()?)).as_ref()
 }
 
 /// Whether the environment variable `IRONWARP_TEST_GPU` is `1`: tests run on the machine's own card.
@@ -130,6 +133,22 @@ impl Session {
     pub fn fail(&self, call: u64, code: i32) {
         let settings = Settings { fail_at: call, fail_code: code, ..self.settings() };
         self.emulator().configure(settings);
+    }
+
+    /// Plants a mistake: replaces the first occurrence of `find` in every source that is compiled
+    /// from now on. The program's own cache of kernels must be off, since it knows nothing of it.
+    pub fn patch(&self, find: &str, replace: &str) {
+        self.emulator().patch(find, replace);
+    }
+
+    /// Sources that were changed by [`Session::patch`] since it was called.
+    pub fn patched(&self) -> u32 {
+        self.emulator().patched()
+    }
+
+    /// Records every launch from now on as a file in this folder, in order, for [`Replay`].
+    pub fn record(&self, folder: &Path) {
+        self.emulator().record(folder);
     }
 
     /// What is alive on the device and how many calls were made.

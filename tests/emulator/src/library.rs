@@ -1,6 +1,6 @@
 //! Loads the two libraries under NVIDIA's names and calls their controls.
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int, c_uint};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,12 +22,16 @@ pub(crate) struct Libraries {
     count: unsafe extern "C" fn(*mut Counts),
     report: unsafe extern "C" fn(c_int, *mut c_char, usize) -> usize,
     nvrtc_version: unsafe extern "C" fn(c_int),
+    record: unsafe extern "C" fn(*const c_char),
+    patch: unsafe extern "C" fn(*const c_char, *const c_char),
+    patched: unsafe extern "C" fn() -> c_uint,
     settings: Mutex<Settings>,
+    pub(crate) built: Built,
 }
 
 impl Libraries {
     #[allow(unsafe_code)]
-    pub(crate) fn load(built: &Built) -> Result<Self, Missing> {
+    pub(crate) fn load(built: Built) -> Result<Self, Missing> {
         let [driver, nvrtc] =
             ["libcuda.so.1", "libnvrtc.so.13"].map(|name| open(&built.folder, name));
         let (driver, nvrtc) = (driver?, nvrtc?);
@@ -35,8 +39,6 @@ impl Libraries {
         for name in ["libcuda.so", "libnvrtc.so"] {
             std::mem::forget(open(&built.folder, name)?);
         }
-        let text =
-            |path: &Path| CString::new(path.as_os_str().as_encoded_bytes()).unwrap_or_default();
         let folder = text(&built.folder.join(KERNELS));
         let compiler = CString::new(built.compiler.as_str()).unwrap_or_default();
         let shim = text(&built.folder.join(SHIM));
@@ -52,7 +54,11 @@ impl Libraries {
                 count: *driver.get(b"emulator_count")?,
                 report: *driver.get(b"emulator_report")?,
                 nvrtc_version: *nvrtc.get(b"emulator_nvrtc_version")?,
+                record: *driver.get(b"emulator_record")?,
+                patch: *nvrtc.get(b"emulator_patch")?,
+                patched: *nvrtc.get(b"emulator_patched")?,
                 settings: Mutex::new(Settings::default()),
+                built,
             }
         };
         std::mem::forget((driver, nvrtc));
@@ -64,6 +70,7 @@ impl Libraries {
         // SAFETY: takes the driver's own lock; handles of before are refused from now on.
         unsafe { (self.reset)() };
         self.configure(Settings::default());
+        self.patch("", "");
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -79,6 +86,26 @@ impl Libraries {
             (self.configure)(&raw);
             (self.nvrtc_version)(raw.nvrtc_version);
         }
+    }
+
+    #[allow(unsafe_code)]
+    pub(crate) fn record(&self, folder: &Path) {
+        let folder = text(folder);
+        // SAFETY: the text lives through the call, which copies it.
+        unsafe { (self.record)(folder.as_ptr()) };
+    }
+
+    #[allow(unsafe_code)]
+    pub(crate) fn patch(&self, find: &str, replace: &str) {
+        let [find, replace] = [find, replace].map(|t| CString::new(t).unwrap_or_default());
+        // SAFETY: as above.
+        unsafe { (self.patch)(find.as_ptr(), replace.as_ptr()) };
+    }
+
+    #[allow(unsafe_code)]
+    pub(crate) fn patched(&self) -> u32 {
+        // SAFETY: reads a number.
+        unsafe { (self.patched)() }
     }
 
     #[allow(unsafe_code)]
@@ -102,6 +129,10 @@ impl Libraries {
             text.resize(bytes, 0);
         }
     }
+}
+
+fn text(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_encoded_bytes()).unwrap_or_default()
 }
 
 #[allow(unsafe_code)]

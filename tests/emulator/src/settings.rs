@@ -1,5 +1,7 @@
 //! What tests set and read, laid out as in `cpp/state.h` and `cpp/control.cpp`.
 
+use std::time::Duration;
+
 /// In which order threads of a block, or blocks of a grid, take their turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -39,8 +41,8 @@ pub struct Settings {
     pub devices: u32,
     /// CUDA version of the driver, 1000 * major + 10 * minor; default 13000.
     pub driver_version: u32,
-    /// Version of NVRTC, likewise; default 13990, which no real one has: what is cached for this one
-    /// must not reach a card.
+    /// Version of NVRTC, likewise. Default 0: 13 and a minor version that no real one has and that
+    /// changes with the emulator, since what is cached for it must reach nothing else.
     pub nvrtc_version: u32,
     /// Order of threads in a block; default forward.
     pub thread_order: Order,
@@ -57,6 +59,8 @@ pub struct Settings {
     pub fail_at: u64,
     /// The code it fails with.
     pub fail_code: i32,
+    /// Time of the processor that a launch may take before it fails with 702; default one minute.
+    pub time_limit: Duration,
 }
 
 impl Settings {
@@ -78,7 +82,7 @@ impl Settings {
             memory: i64::try_from(self.memory).unwrap_or(i64::MAX),
             fail_at: i64::try_from(self.fail_at).unwrap_or(i64::MAX),
             fail_code: self.fail_code,
-            unused: 0,
+            limit: i32::try_from(self.time_limit.as_millis()).unwrap_or(i32::MAX),
         }
     }
 }
@@ -91,7 +95,7 @@ impl Default for Settings {
             shared_bytes: 227 * 1024,
             devices: 1,
             driver_version: 13000,
-            nvrtc_version: 13990,
+            nvrtc_version: 0,
             thread_order: Order::Forward,
             block_order: Order::Forward,
             poison: Self::POISONS[0],
@@ -99,6 +103,7 @@ impl Default for Settings {
             memory: 1 << 30,
             fail_at: 0,
             fail_code: 0,
+            time_limit: Duration::from_secs(60),
         }
     }
 }
@@ -123,7 +128,7 @@ pub(crate) struct RawSettings {
     memory: i64,
     fail_at: i64,
     fail_code: i32,
-    unused: i32,
+    limit: i32,
 }
 
 /// What the driver holds.

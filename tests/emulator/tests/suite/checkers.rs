@@ -1,5 +1,7 @@
 //! Planted bugs: each is found by the means that is there for it.
 
+use std::time::Duration;
+
 use cudarc::driver::{DevicePtr, LaunchConfig};
 use emulator::{Order, Session, Settings};
 
@@ -93,6 +95,23 @@ fn a_store_after_the_dynamic_shared_memory() {
 fn a_failed_assertion_and_a_division_by_zero() {
     finds("assert(blockDim.x > 32);", 32, 0, "assertion blockDim.x > 32, line 2");
     finds("out[0] = 7 / (int)threadIdx.x;", 32, 0, "integer division by zero");
+}
+
+/// Two kernels that do not end, each stopped: one computes, one meets others at barriers.
+#[test]
+fn a_kernel_without_end() {
+    for body in ["volatile float* v = out;\nwhile (true) *v = 1.0f;", "for (;;) __syncthreads();"] {
+        let Some(session) = emulator::session() else { return };
+        let time_limit = Duration::from_millis(100);
+        session.configure(Settings { time_limit, ..session.settings() });
+        let source = format!("extern \"C\" __global__ void endless(float* out) {{\n{body}\n}}");
+        let found = refused(&session, &source, "endless", shape(1, 64, 0));
+        assert!(
+            found.contains("kernel endless, block (0,0,0): the kernel does not end"),
+            "{found}"
+        );
+        assert_eq!(session.counts().sticky, 702);
+    }
 }
 
 #[test]

@@ -5,4 +5,5 @@ mod checkers;
 mod faults;
 mod graphs;
 mod kernels;
+mod sanitizers;
 mod values;
