@@ -4,6 +4,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use ironwarp::error::DeviceError;
 use ironwarp::exec::cpu::CpuExecutor;
 use ironwarp::exec::reference::{ReferenceExecutor, Rounding};
 use ironwarp::exec::{Executor, FeedMut, PlanId};
@@ -90,6 +91,11 @@ impl SmallModel {
         self.graph.call(Arc::new(op), &terms, "loss").expect("types fit")[0]
     }
 
+    /// Rows that there is memory for: one is not in use and must not show.
+    pub fn capacity(&self) -> usize {
+        self.rows + 1
+    }
+
     fn build(&self, loss: Option<BufferId>) -> (Arc<Plan>, Lasting) {
         let lasting = Lasting::new(&[], &["penalty_share".to_string()]);
         let losses: Vec<_> = loss
@@ -102,8 +108,7 @@ impl SmallModel {
             outputs: &self.outputs,
             losses: &losses,
             mode: if loss.is_some() { Mode::Training } else { Mode::Evaluation },
-            // A row that is not in use must not show.
-            capacity: self.rows + 1,
+            capacity: self.capacity(),
             accumulate: false,
             clip: Clip::None,
             gradients: if loss.is_some() { &wanted } else { &[] },
@@ -137,12 +142,26 @@ impl SmallModel {
 
     /// The model's forward pass on an executor.
     pub fn load<E: Executor>(&self, make: impl FnOnce(&Lasting) -> E) -> Loaded<E> {
+        self.try_load(|lasting| Ok(make(lasting))).expect("the plan loads")
+    }
+
+    /// The same, failures as values. Rows that are not in use hold NaN, or an index out of range.
+    pub fn try_load<E: Executor>(
+        &self,
+        make: impl FnOnce(&Lasting) -> Result<E, DeviceError>,
+    ) -> Result<Loaded<E>, DeviceError> {
         let (plan, lasting) = self.build(None);
-        let mut executor = make(&lasting);
-        let id = executor.load(plan.clone()).expect("the plan loads");
+        let mut executor = make(&lasting)?;
+        let id = executor.load(plan.clone())?;
         let feed = |id: &BufferId| plan.feed(&self.graph.buffer(*id).name);
-        let feeds = self.feeds.iter().map(feed).collect();
-        Loaded { executor, plan, id, feeds, rows: self.rows }
+        let feeds: Vec<_> = self.feeds.iter().map(feed).collect();
+        for feed in feeds.iter().flatten() {
+            executor.feed(id, *feed, plan.capacity, &mut |target: FeedMut<'_>| match target {
+                FeedMut::F32(t) => t.fill(f32::NAN),
+                FeedMut::U32(t) => t.fill(u32::MAX),
+            })?;
+        }
+        Ok(Loaded { executor, plan, id, feeds, rows: self.rows })
     }
 }
 
@@ -158,23 +177,36 @@ pub struct Loaded<E> {
 impl<E: Executor> Loaded<E> {
     /// Feeds the inputs, runs the forward pass and returns the outputs.
     pub fn run(&mut self, inputs: &[Vec<f64>]) -> Vec<Vec<f32>> {
+        self.try_run(inputs, self.rows).expect("the plan runs")
+    }
+
+    /// The same, failures as values; `shown` rows of each output, up to [`Loaded::capacity`].
+    pub fn try_run(
+        &mut self,
+        inputs: &[Vec<f64>],
+        shown: usize,
+    ) -> Result<Vec<Vec<f32>>, DeviceError> {
         for (feed, values) in self.feeds.iter().zip(inputs) {
             let Some(feed) = *feed else { continue };
             let fill = &mut |target: FeedMut<'_>| match target {
                 FeedMut::F32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as f32),
                 FeedMut::U32(t) => t.iter_mut().zip(values).for_each(|(t, x)| *t = *x as u32),
             };
-            self.executor.feed(self.id, feed, self.rows, fill).expect("memory");
+            self.executor.feed(self.id, feed, self.rows, fill)?;
         }
         let forward = self.plan.forward.clone();
-        self.executor.run(self.id, forward, &live(self.rows)).expect("the plan runs");
+        self.executor.run(self.id, forward, &live(self.rows))?;
         let fetch = |(_, buffer): &(String, BufferId)| {
-            let mut elements = vec![0.0; self.plan.graph.ty(*buffer).shape.elements(self.rows)];
-            let fetched = self.executor.fetch(self.id, *buffer, self.rows, &mut elements);
-            fetched.expect("the plan runs");
-            elements
+            let mut elements = vec![0.0; self.plan.graph.ty(*buffer).shape.elements(shown)];
+            self.executor.fetch(self.id, *buffer, shown, &mut elements)?;
+            Ok(elements)
         };
         self.plan.outputs.iter().map(fetch).collect()
+    }
+
+    /// Rows that there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.plan.capacity
     }
 }
 
