@@ -116,8 +116,10 @@ impl Stream {
             let _ = result::graph::destroy(graph);
             made
         };
-        let raw = queued.and(self.context.check("cuGraphInstantiate", made))?;
-        Ok(Graph { raw, context: self.context.clone() })
+        let raw = self.context.check("cuGraphInstantiate", made)?;
+        // Before what was queued is looked at: the graph is destroyed if that failed.
+        let graph = Graph { raw, context: self.context.clone() };
+        queued.map(|()| graph)
     }
 
     /// Queues a captured graph.
