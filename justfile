@@ -66,10 +66,11 @@ deny:
 ci:
     .ci/run
 
-# what takes longer: optimised tests, the examples in full, fixtures compared, each fuzz target
+# what takes longer: optimised tests, all faults of the driver, all kernels under sanitizers, the examples in full, fixtures compared, each fuzz target
 nightly seconds="600":
     IRONWARP_KERNELS=all IRONWARP_REQUIRE_NVRTC=1 cargo test --release --test kernels -- --nocapture
     cargo test --workspace --release
+    cargo test --release --test cuda_faults --test cuda_sanitizers -- --ignored --nocapture
     cargo run --release --example digits
     cargo run --release --example linear_regression
     cargo run --release --example custom
