@@ -331,17 +331,17 @@ DEVICE float uniform(const Live* live, u32 stream, u64 element) {
 
 #define FULL_WARP 0xffffffffu
 
-// The sum of a warp's values, or of each run of LANES of them; the same tree for every lane.
-template <int LANES = 32> DEVICE float warp_sum(float x) {
+// The sum of a warp's values, or of each run of them; the same tree for every lane.
+template <int Run = 32> DEVICE float warp_sum(float x) {
 #pragma unroll
-    for (int distance = LANES / 2; distance > 0; distance >>= 1)
+    for (int distance = Run / 2; distance > 0; distance >>= 1)
         x += __shfl_xor_sync(FULL_WARP, x, distance);
     return x;
 }
 
-template <int LANES = 32> DEVICE float warp_max(float x) {
+template <int Run = 32> DEVICE float warp_max(float x) {
 #pragma unroll
-    for (int distance = LANES / 2; distance > 0; distance >>= 1)
+    for (int distance = Run / 2; distance > 0; distance >>= 1)
         x = math::max(x, __shfl_xor_sync(FULL_WARP, x, distance));
     return x;
 }
