@@ -36,6 +36,14 @@ impl Family for Matmul {
         cases.push(Case::new(Matmul::nn(), vec![rows(&[13]), fixed(&[13, 1])], 1));
         cases.push(Case::new(Matmul::tn(), vec![rows(&[5]), rows(&[11])], 29));
         cases.push(Case::new(Matmul::nt(), vec![rows(&[4, 6]), fixed(&[5, 6])], 3));
+        // Several tiles of every size, whole ones too; few rows and few columns.
+        cases.push(Case::new(Matmul::nn(), vec![fixed(&[256, 16]), fixed(&[16, 132])], 1));
+        cases.push(Case::new(Matmul::nt(), vec![rows(&[64]), fixed(&[260, 64])], 3));
+        cases.push(Case::new(Matmul::tn(), vec![rows(&[192]), rows(&[6])], 40));
+        // Sums in parts: over rows, and in several matrices.
+        cases.push(Case::new(Matmul::tn(), vec![rows(&[3, 20]), rows(&[3, 36])], 5));
+        cases.push(Case::new(Matmul::tn(), vec![rows(&[20]), rows(&[36])], 300));
+        cases.push(Case::new(Matmul::nt(), vec![rows(&[2, 3, 260]), rows(&[2, 8, 260])], 2));
         cases.extend(with_epilogues());
         cases
     }
