@@ -37,6 +37,11 @@ examples-with-data mnist housing *arguments:
 bench *arguments:
     cargo bench {{arguments}}
 
+# one folder that tests and measures a machine with a card and without Rust: `./run.sh` there; a
+# data folder adds MNIST (mnist-t10k/) and housing (housing/housing.csv) for the examples
+gpu-bundle *data:
+    cargo run -q -p xtask -- gpu-bundle {{data}}
+
 # the figures of the house
 size:
     cargo run -q -p xtask -- size

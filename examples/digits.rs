@@ -6,8 +6,11 @@ use ironwarp::prelude::*;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = common::arguments();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/digits.csv.gz");
-    let recipe = Dataset::csv(path)?.no_header().target("64")?.classification().min_max();
+    let recipe = Dataset::csv(common::shipped("digits.csv.gz"))?
+        .no_header()
+        .target("64")?
+        .classification()
+        .min_max();
     let (train, test) = recipe.split_stratified(0.8, 42)?;
 
     let model = Model::input(train.features()).dense(128).relu().dense(train.classes());

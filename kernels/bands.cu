@@ -14,7 +14,7 @@ typedef Vector4 Piece;
 typedef u32 Piece;
 #endif
 
-extern "C" __global__ void __launch_bounds__(256) bands(const Live* live,
+extern "C" __global__ void __launch_bounds__(256, 4) bands(const Live* live,
 //@ parameters
 , Piece* __restrict__ y) {
     const index_t count = SIZE(OUTER) * SPAN, threads = (index_t)gridDim.x * 256;

@@ -1,17 +1,18 @@
 // Matrix product: C = op(A) op(B), matrix by matrix, then a scalar program of every element of C.
 //
-// Shapes: A [BATCH, HEIGHT, LENGTH], or [BATCH, LENGTH, HEIGHT] with TRANSPOSE_A; B [BATCH, LENGTH, WIDTH], or [BATCH, WIDTH, LENGTH] with
-// TRANSPOSE_B, or without BATCH where it is SHARED_B; outputs [BATCH, HEIGHT, WIDTH]. HEIGHT, LENGTH and BATCH may
-// depend on the rows in use. Outputs are overwritten.
+// Shapes: with h = HEIGHT, l = LENGTH and w = WIDTH, A is [BATCH, h, l], or [BATCH, l, h] with
+// TRANSPOSE_A; B is [BATCH, l, w], or [BATCH, w, l] with TRANSPOSE_B, and without BATCH where it is
+// SHARED_B; outputs are [BATCH, h, w]. BATCH, h and l may depend on the rows in use.
+// Outputs are overwritten.
 // Computes in f32: one accumulator an element, from 0, fused multiply-adds, k ascending: the bits of
-// src/cpu/gemm.rs, whatever the tile. With PARTS > 1 the sums over CHUNK k each are left in scratch
+// src/cpu/gemm.rs, whatever the tile. With PARTS > 1, sums over CHUNK of k each are left in scratch
 // memory, and the last block of a tile to arrive adds them in ascending order.
-// Floor: 2 BATCH HEIGHT WIDTH LENGTH flops; every operand read once and every output written once.
-// Predicted, not measured: two thirds of the f32 peak where 128 x 128 tiles fill the card.
+// Floor: 2 BATCH h w l flops; every operand read once, every output written once. Predicted, not
+// measured: two thirds of the f32 peak where 128 x 128 tiles fill the card, less for smaller tiles.
 //
 // matmul: a block computes ROWS x COLUMNS of one matrix, or a part of their sums. DEPTH of k at a
 // time go through registers into shared memory, of which there are two copies: while one is used the
-// next is on its way. A warp is LANES_DOWN x 32 / LANES_DOWN lanes, a lane has THREAD_ROWS x
+// next is on its way. A warp is LANES_DOWN x 32 / LANES_DOWN lanes; a lane has THREAD_ROWS x
 // THREAD_COLUMNS elements, in groups of four that lie a warp's width apart, so that a warp reads
 // shared memory without conflicts and writes whole lines.
 
@@ -65,15 +66,19 @@ template <int X, bool TURNED, index_t LINE, bool WHOLE> struct Operand {
         from = matrix + (TURNED ? at_x * LINE + at_k : at_k * LINE + at_x);
     }
 
-    // Begins to load the next tile, of which `left` of k are in use. What lies past the edges is not
-    // loaded, and nobody uses what comes of it.
-    DEVICE void fetch(index_t left) {
+    // Begins to load the next tile, of which `left` of k are in use. What lies past the last x is not
+    // loaded, and nobody uses what comes of it; past the end of k it is 0 in A and -0 in B, since
+    // 0 * -0 + c is c, even if that is a zero of either sign.
+    DEVICE void fetch(index_t left, float past) {
         const int left_k = (int)least(left, DEPTH) - k;
 #pragma unroll
         for (int i = 0; i < LOADS; i++) {
             const int dx = far_x(i), dk = far_k(i);
-            if ((WHOLE || dx < left_x) && (WHOLE_DEPTH && UNITS % THREADS == 0 || dk < left_k))
+            if (!(WHOLE_DEPTH && UNITS % THREADS == 0) && dk >= left_k) {
+                for (int w = 0; w < W; w++) held[i][w] = past;
+            } else if (WHOLE || dx < left_x) {
                 load<W>(held[i], from, TURNED ? dx * LINE + dk : dk * LINE + dx);
+            }
         }
         from += TURNED ? DEPTH : DEPTH * LINE;
     }
@@ -97,43 +102,41 @@ template <int X, bool TURNED, index_t LINE, bool WHOLE> struct Operand {
 typedef Operand<ROWS, !TRANSPOSE_A, TRANSPOSE_A ? HEIGHT_FIXED : LENGTH_FIXED, WHOLE_ROWS> A;
 typedef Operand<COLUMNS, TRANSPOSE_B, TRANSPOSE_B ? LENGTH_FIXED : WIDTH, WHOLE_COLUMNS> B;
 
-// Where a lane's element i lies in its warp's rows or columns.
-template <int COUNT, int LANES> DEVICE int spread(int i, int lane) {
+// How far a lane's element i is from its first, in its warp's rows or columns.
+template <int COUNT, int LANES> DEVICE constexpr int apart(int i) {
     constexpr int V = GROUP<COUNT>;
-    return (i / V * LANES + lane) * V + i % V;
+    return i / V * V * LANES + i % V;
 }
 
-template <int COUNT, int LANES> DEVICE void fragment(float (&out)[COUNT], const float* line, int lane) {
+template <int COUNT, int LANES> DEVICE void fragment(float (&out)[COUNT], const float* line) {
     constexpr int V = GROUP<COUNT>;
 #pragma unroll
     for (int i = 0; i < COUNT; i += V) {
         float group[V];
-        load<V>(group, line, spread<COUNT, LANES>(i, lane));
+        load<V>(group, line, apart<COUNT, LANES>(i));
 #pragma unroll
         for (int v = 0; v < V; v++) out[i + v] = group[v];
     }
 }
 
-// The thread's place in its block.
-struct Lane {
-    int down, across, row, column;
+// The thread's first element in its block's tile.
+struct Corner {
+    int row, column;
 
-    DEVICE Lane() {
+    DEVICE Corner() {
         const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-        down = lane / LANES_ACROSS;
-        across = lane % LANES_ACROSS;
-        row = warp / WARPS_ACROSS * WARP_ROWS;
-        column = warp % WARPS_ACROSS * WARP_COLUMNS;
+        row = warp / WARPS_ACROSS * WARP_ROWS + lane / LANES_ACROSS * GROUP<THREAD_ROWS>;
+        column = warp % WARPS_ACROSS * WARP_COLUMNS + lane % LANES_ACROSS * GROUP<THREAD_COLUMNS>;
     }
 };
 
 typedef float Sums[THREAD_ROWS][THREAD_COLUMNS];
 
 // Adds the products of one k.
-DEVICE void step(Sums& c, const float* a_line, const float* b_line, const Lane& lane) {
+DEVICE void step(Sums& c, const float* a_line, const float* b_line) {
     float a[THREAD_ROWS], b[THREAD_COLUMNS];
-    fragment<THREAD_ROWS, LANES_DOWN>(a, a_line + lane.row, lane.down);
-    fragment<THREAD_COLUMNS, LANES_ACROSS>(b, b_line + lane.column, lane.across);
+    fragment<THREAD_ROWS, LANES_DOWN>(a, a_line);
+    fragment<THREAD_COLUMNS, LANES_ACROSS>(b, b_line);
 #pragma unroll
     for (int i = 0; i < THREAD_ROWS; i++) {
 #pragma unroll
@@ -141,15 +144,15 @@ DEVICE void step(Sums& c, const float* a_line, const float* b_line, const Lane& 
     }
 }
 
-// Adds the products of a tile, of which `left` k are in use.
-DEVICE void multiply(Sums& c, const float* a, const float* b, index_t left, const Lane& lane) {
-    if (WHOLE_DEPTH || left >= DEPTH) {
-#pragma unroll
-        for (int k = 0; k < DEPTH; k++) step(c, a + k * A::PITCH, b + k * B::PITCH, lane);
-    } else {
-#pragma unroll 1
-        for (int k = 0; k < (int)left; k++) step(c, a + k * A::PITCH, b + k * B::PITCH, lane);
-    }
+// Adds the products of a tile; unrolled further, all its loads are put first and registers run out.
+DEVICE void multiply(Sums& c, const float* a, const float* b) {
+#pragma unroll(DEPTH < 16 ? DEPTH : 16)
+    for (int k = 0; k < DEPTH; k++) step(c, a + k * A::PITCH, b + k * B::PITCH);
+}
+
+// Into how many parts sums of so many products are cut.
+DEVICE index_t parts_of(index_t length) {
+    return PARTS == 1 || length <= CHUNK ? 1 : (length + CHUNK - 1) / CHUNK;
 }
 
 struct Place {
@@ -187,29 +190,30 @@ template <int W> DEVICE void finish(const Live* live, index_t i, index_t column,
 //@ epilogue
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) matmul(const Live* live,
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) matmul(
+    const Live* live,
 #if PARTS > 1
-                                                                      float* scratch, u32* tickets,
+    float* scratch, u32* tickets,
 #endif
 //@ parameters
 ) {
     __shared__ __align__(16) float a_tiles[2][DEPTH * A::PITCH];
     __shared__ __align__(16) float b_tiles[2][DEPTH * B::PITCH];
-    const index_t m = SIZE(HEIGHT), depth = SIZE(LENGTH), tiles_down = (m + ROWS - 1) / ROWS;
-    const index_t parts = PARTS == 1 || depth <= CHUNK ? 1 : (depth + CHUNK - 1) / CHUNK;
-    if (blockIdx.x >= SIZE(BATCH) * tiles_down * TILES_ACROSS || blockIdx.y >= parts) return;
+    __shared__ Place at;  // until it is needed again
+    const index_t tiles_down = (SIZE(HEIGHT) + ROWS - 1) / ROWS, length = SIZE(LENGTH);
+    if (blockIdx.x >= SIZE(BATCH) * tiles_down * TILES_ACROSS || blockIdx.y >= parts_of(length)) return;
 
-    const Place at = place(blockIdx.x, tiles_down);
-    const float* a = x0 + at.matrix * m * depth;
-    const float* b = x1 + (SHARED_B ? 0 : at.matrix * depth * WIDTH);
+    const Place start = place(blockIdx.x, tiles_down);
+    if (threadIdx.x == 0) at = start;
     const index_t begin = PARTS == 1 ? 0 : blockIdx.y * (index_t)CHUNK;
-    const index_t end = PARTS == 1 ? depth : least(begin + CHUNK, depth);
-    const Lane lane;
+    const index_t end = PARTS == 1 ? length : least(begin + CHUNK, length);
+    const float* b = x1 + (SHARED_B ? 0 : start.matrix * length * WIDTH);
+    A next_a(x0 + start.matrix * SIZE(HEIGHT) * length, start.row, SIZE(HEIGHT), begin);
+    B next_b(b, start.column, WIDTH, begin);
+    const Corner corner;
     Sums c = {};
-    A next_a(a, at.row, m, begin);
-    B next_b(b, at.column, WIDTH, begin);
-    next_a.fetch(end - begin);
-    next_b.fetch(end - begin);
+    next_a.fetch(end - begin, 0.0f);
+    next_b.fetch(end - begin, -0.0f);
     next_a.put(a_tiles[0]);
     next_b.put(b_tiles[0]);
     __syncthreads();
@@ -217,10 +221,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) matmul(const Liv
     for (index_t k = begin; k < end; k += DEPTH) {
         const bool more = k + DEPTH < end;
         if (more) {
-            next_a.fetch(end - k - DEPTH);
-            next_b.fetch(end - k - DEPTH);
+            next_a.fetch(end - k - DEPTH, 0.0f);
+            next_b.fetch(end - k - DEPTH, -0.0f);
         }
-        multiply(c, a_tiles[now], b_tiles[now], end - k, lane);
+        multiply(c, a_tiles[now] + corner.row, b_tiles[now] + corner.column);
         now ^= 1;
         if (more) {
             next_a.put(a_tiles[now]);
@@ -229,33 +233,32 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) matmul(const Liv
         __syncthreads();
     }
 
-    const index_t first = at.matrix * m;
+    const index_t m = SIZE(HEIGHT), first = at.matrix * m;
 #pragma unroll
     for (int i = 0; i < THREAD_ROWS; i++) {
-        const index_t row = at.row + lane.row + spread<THREAD_ROWS, LANES_DOWN>(i, lane.down);
+        const index_t row = at.row + corner.row + apart<THREAD_ROWS, LANES_DOWN>(i);
         if (!WHOLE_ROWS && row >= m) continue;
 #pragma unroll
         for (int j = 0; j < THREAD_COLUMNS; j += STORED) {
-            const index_t column = at.column + lane.column + spread<THREAD_COLUMNS, LANES_ACROSS>(j, lane.across);
+            const index_t column = at.column + corner.column + apart<THREAD_COLUMNS, LANES_ACROSS>(j);
             if (!WHOLE_COLUMNS && column >= WIDTH) continue;
             float group[STORED];
 #pragma unroll
             for (int w = 0; w < STORED; w++) group[w] = c[i][j + w];
             const index_t e = (first + row) * WIDTH + column;
 #if PARTS > 1
-            if (parts > 1) {
-                store<STORED>(scratch, blockIdx.y * (index_t)STRIDE + e, group);
-                continue;
-            }
-#endif
+            store<STORED>(scratch, blockIdx.y * (index_t)STRIDE + e, group);
+#else
             finish<STORED>(live, e, column, group,
 //@ names
             );
+#endif
         }
     }
 #if PARTS > 1
     __shared__ u32 arrived;
-    if (parts == 1 || !last_to_arrive(tickets + blockIdx.x, parts, &arrived)) return;
+    const index_t parts = parts_of(SIZE(LENGTH));
+    if (!last_to_arrive(tickets + blockIdx.x, parts, &arrived)) return;
 
 #pragma unroll 1
     for (int t = threadIdx.x; t < ROWS * COLUMNS / JOINED; t += THREADS) {

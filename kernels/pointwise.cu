@@ -4,7 +4,8 @@
 // Computes in f32. Outputs are overwritten, or read and then written where the op updates them.
 // Floor: every operand of the output's shape read once, every output written once.
 //
-// pointwise: four elements a thread where all starts are multiples of four, grid-stride.
+// pointwise: four elements a thread, grid-stride. Four blocks of a multiprocessor are enough to hide
+//            the loads; aiming at more of them, the compiler spills registers of long expressions.
 
 template <int W> DEVICE void elements(const Live* live, index_t i,
 //@ parameters
@@ -12,16 +13,16 @@ template <int W> DEVICE void elements(const Live* live, index_t i,
 //@ body
 }
 
-extern "C" __global__ void __launch_bounds__(256) pointwise(const Live* live,
+extern "C" __global__ void __launch_bounds__(256, 4) pointwise(const Live* live,
 //@ parameters
 ) {
     const index_t count = SIZE(COUNT);
     const index_t threads = (index_t)gridDim.x * 256;
     const index_t first = (index_t)blockIdx.x * 256 + threadIdx.x;
-    for (index_t j = first; j < count / 4; j += threads) elements<4>(live, 4 * j,
+    for (index_t j = first; 4 * j + 3 < count; j += threads) elements<4>(live, 4 * j,
 //@ names
     );
-    if (first < count % 4) elements<1>(live, count / 4 * 4 + first,
+    for (index_t j = count / 4 * 4 + first; j < count; j += threads) elements<1>(live, j,
 //@ names
     );
 }

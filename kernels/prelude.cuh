@@ -1,6 +1,8 @@
 // What every kernel begins with: types, the control block, sizes, vector loads, elementary functions,
 // random numbers and reductions. The host puts this text before each kernel's; there are no includes.
 //
+// Names in capitals are left to the kernels' constants; template parameters here are Capitalised.
+//
 // The elementary functions are those of src/cpu/math.rs, operation for operation: with contraction
 // off (--fmad=false) a pointwise result has the same bits on every device. Real inline PTX stands
 // here alone, under __CUDACC_RTC__; the other branch is for a host compiler.
@@ -23,7 +25,11 @@ struct Live {
     u64 seed;
     u64 step;
     u32 rows;
-    u32 unused;
+    // How batches are picked from data on the device, see burst.cu.
+    u32 half;
+    u64 first;
+    u64 total;
+    u32 keys[12];
 };
 
 // A size of the plan for the rows in use: NAME_PER_ROW times the rows, or NAME_FIXED.
@@ -38,21 +44,21 @@ struct __align__(16) Vector4 {
     float x, y, z, w;
 };
 
-// Elements i .. i + W of a buffer; four are loaded at once from a multiple of four.
-template <int W> DEVICE void load(float (&out)[W], const float* buffer, index_t i) {
-    if constexpr (W == 4) {
+// Elements i .. i + Width of a buffer; four are loaded at once from a multiple of four.
+template <int Width> DEVICE void load(float (&out)[Width], const float* buffer, index_t i) {
+    if constexpr (Width == 4) {
         const Vector4 v = *reinterpret_cast<const Vector4*>(buffer + i);
         out[0] = v.x, out[1] = v.y, out[2] = v.z, out[3] = v.w;
     } else {
-        for (int k = 0; k < W; k++) out[k] = buffer[i + k];
+        for (int k = 0; k < Width; k++) out[k] = buffer[i + k];
     }
 }
 
-template <int W> DEVICE void store(float* buffer, index_t i, const float (&in)[W]) {
-    if constexpr (W == 4) {
+template <int Width> DEVICE void store(float* buffer, index_t i, const float (&in)[Width]) {
+    if constexpr (Width == 4) {
         *reinterpret_cast<Vector4*>(buffer + i) = {in[0], in[1], in[2], in[3]};
     } else {
-        for (int k = 0; k < W; k++) buffer[i + k] = in[k];
+        for (int k = 0; k < Width; k++) buffer[i + k] = in[k];
     }
 }
 
@@ -66,10 +72,10 @@ constexpr float LOG2_E = 1.44269504088896341f;
 constexpr float ROUND = 12582912.0f;
 
 // c[0] + c[1] x + c[2] x^2 + ... by Horner's rule.
-template <int N> DEVICE float polynomial(float x, const float (&c)[N]) {
-    float sum = c[N - 1];
+template <int Count> DEVICE float polynomial(float x, const float (&c)[Count]) {
+    float sum = c[Count - 1];
 #pragma unroll
-    for (int i = N - 2; i >= 0; i--) sum = fmaf(sum, x, c[i]);
+    for (int i = Count - 2; i >= 0; i--) sum = fmaf(sum, x, c[i]);
     return sum;
 }
 
@@ -179,14 +185,11 @@ DEVICE float erf(float x) {
     return copysignf(a < 0.92f ? small : large, x);
 }
 
-// Words of 1 / (2 pi) behind 32 zero bits.
+// Words of 1 / (2 pi) behind 32 zero bits; an array would stand in local memory.
 DEVICE u32 turn_word(u32 i) {
-    const u32 words[] = {0u,          0x28be60dbu, 0x9391054au, 0x7f09d5f4u,
-                         0x7d4d3770u, 0x36d8a566u, 0x4f10e410u, 0x7f9458eau};
-    u32 word = words[0];
-#pragma unroll
-    for (u32 k = 1; k < 8; k++) word = i == k ? words[k] : word;
-    return word;
+    const u32 low = i == 1 ? 0x28be60dbu : i == 2 ? 0x9391054au : i == 3 ? 0x7f09d5f4u : 0u;
+    const u32 high = i == 4 ? 0x7d4d3770u : i == 5 ? 0x36d8a566u : i == 6 ? 0x4f10e410u : 0x7f9458eau;
+    return i < 4 ? low : high;
 }
 
 struct Reduced {
@@ -331,41 +334,41 @@ DEVICE float uniform(const Live* live, u32 stream, u64 element) {
 
 #define FULL_WARP 0xffffffffu
 
-// The sum of a warp's values, or of each run of them; the same tree for every lane.
-template <int Run = 32> DEVICE float warp_sum(float x) {
+// The sum of a warp's values, or of each run of Lanes of them; the same tree for every lane.
+template <int Lanes = 32> DEVICE float warp_sum(float x) {
 #pragma unroll
-    for (int distance = Run / 2; distance > 0; distance >>= 1)
+    for (int distance = Lanes / 2; distance > 0; distance >>= 1)
         x += __shfl_xor_sync(FULL_WARP, x, distance);
     return x;
 }
 
-template <int Run = 32> DEVICE float warp_max(float x) {
+template <int Lanes = 32> DEVICE float warp_max(float x) {
 #pragma unroll
-    for (int distance = Run / 2; distance > 0; distance >>= 1)
+    for (int distance = Lanes / 2; distance > 0; distance >>= 1)
         x = math::max(x, __shfl_xor_sync(FULL_WARP, x, distance));
     return x;
 }
 
-// The sum over a block of WARPS warps, in the order of warps; `shared` has WARPS elements. All
+// The sum over a block of Warps warps, in the order of warps; `shared` has Warps elements. All
 // threads get it; the block may use `shared` again after the next barrier.
-template <int WARPS> DEVICE float block_sum(float x, float* shared) {
+template <int Warps> DEVICE float block_sum(float x, float* shared) {
     x = warp_sum(x);
-    if (WARPS == 1) return x;
+    if (Warps == 1) return x;
     if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = x;
     __syncthreads();
     float sum = shared[0];
 #pragma unroll
-    for (int i = 1; i < WARPS; i++) sum += shared[i];
+    for (int i = 1; i < Warps; i++) sum += shared[i];
     return sum;
 }
 
-template <int WARPS> DEVICE float block_max(float x, float* shared) {
+template <int Warps> DEVICE float block_max(float x, float* shared) {
     x = warp_max(x);
-    if (WARPS == 1) return x;
+    if (Warps == 1) return x;
     if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = x;
     __syncthreads();
     float most = shared[0];
 #pragma unroll
-    for (int i = 1; i < WARPS; i++) most = math::max(most, shared[i]);
+    for (int i = 1; i < Warps; i++) most = math::max(most, shared[i]);
     return most;
 }

@@ -210,6 +210,11 @@ impl Permutation {
         Permutation { rows, half: bits.div_ceil(2).max(4), keys }
     }
 
+    /// Bits of one half of a number, and the keys of the rounds: what a device needs to compute it.
+    pub fn parts(&self) -> (u32, &[u32]) {
+        (self.half, &self.keys)
+    }
+
     /// How many numbers are permuted.
     pub fn rows(&self) -> u64 {
         self.rows

@@ -1,7 +1,7 @@
 //! What all examples share: the command line, and results as text or as one JSON object.
 #![allow(dead_code, unreachable_pub)] // each example uses a part
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use ironwarp::exec::Device;
@@ -28,6 +28,12 @@ pub struct Arguments {
     data: Option<PathBuf>,
     #[arg(skip)]
     result: Map<String, Value>,
+}
+
+/// A file of `examples/data`: below the current folder, or where the example was built.
+pub fn shipped(name: &str) -> PathBuf {
+    let here = Path::new("examples/data").join(name);
+    if here.exists() { here } else { Path::new(env!("CARGO_MANIFEST_DIR")).join(here) }
 }
 
 /// Reads the command line.

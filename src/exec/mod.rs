@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::error::DeviceError;
 use crate::op::{BufferId, Live};
 use crate::plan::Plan;
+use crate::random::Permutation;
 
 /// Where the elements of one feed are written, rows in use only.
 pub enum FeedMut<'a> {
@@ -27,8 +28,44 @@ pub enum FeedMut<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanId(pub(crate) usize);
 
+/// Steps that [`Resident::queue`] takes before they are collected.
+pub const QUEUE: usize = 64;
+
+/// An executor that can hold the data and train many steps without the host.
+pub trait Resident {
+    /// Copies all rows of a feed's column to the device; `fill` writes some of them. False if there
+    /// is no room.
+    ///
+    /// # Errors
+    /// What `fill` returns, and the device's.
+    fn hold(
+        &mut self,
+        plan: PlanId,
+        buffer: BufferId,
+        rows: usize,
+        fill: &mut dyn FnMut(Range<usize>, FeedMut<'_>) -> crate::Result<()>,
+    ) -> crate::Result<bool>;
+
+    /// Queues a whole step with the scalars as they are written now, on the rows at places
+    /// `first..first + live.rows` of the order, or of the data itself. All feeds must be held, and at
+    /// most [`QUEUE`] steps be queued.
+    fn queue(&mut self, plan: PlanId, live: &Live, first: u64, order: Option<&Permutation>);
+
+    /// Runs what is queued and waits for it. Each step's results: its losses in the plan's order,
+    /// then the halted flag.
+    ///
+    /// # Errors
+    /// The device's.
+    fn collect(&mut self, plan: PlanId, results: &mut Vec<f32>) -> Result<(), DeviceError>;
+}
+
 /// Owns lasting memory and walks plans. All plans of one executor share its lasting memory.
 pub trait Executor: Send {
+    /// Itself, if it can hold data.
+    fn resident(&mut self) -> Option<&mut dyn Resident> {
+        None
+    }
+
     /// Prepares a plan: everything that allocates or compiles happens here.
     fn load(&mut self, plan: Arc<Plan>) -> Result<PlanId, DeviceError>;
 

@@ -53,13 +53,13 @@ pub(super) fn stride(shape: &Shape, axis: usize) -> usize {
     shape.dims()[axis + 1..].iter().map(|d| d.size(1)).product()
 }
 
-/// Bands of one launch at most, which bounds its parameters.
-const BANDS_PER_LAUNCH: usize = 64;
+/// Bands of one launch at most: their addresses stay in registers.
+const BANDS_PER_LAUNCH: usize = 16;
 /// Threads of a block.
 const THREADS: u32 = 256;
 
 impl Bands {
-    /// The CUDA form: `kernels/bands.cu`, one launch for every 64 bands.
+    /// The CUDA form: `kernels/bands.cu`, one launch for every 16 bands.
     pub(super) fn launches(&self, capacity: usize, target: &Target) -> Launches {
         let bands: Vec<_> = self.bands.iter().filter(|(length, _)| *length > 0).collect();
         let width: usize = bands.iter().map(|(length, _)| length).sum();

@@ -42,7 +42,6 @@ pub(super) fn lives(plan: &Plan) -> Vec<Option<Life>> {
     for (_, id) in plan.outputs.iter().chain(&plan.losses) {
         touch(*id, end);
     }
-    plan.accepted.iter().for_each(|id| touch(*id, end));
     lives
 }
 

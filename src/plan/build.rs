@@ -72,9 +72,8 @@ impl Plan {
         let backward = builder.graph.steps.len();
         if request.mode == Mode::Training {
             let losses: Vec<_> = builder.losses.iter().map(|(_, id)| *id).collect();
-            let flag = update::append(&mut builder.graph, lasting, &losses, &request.clip)
+            update::append(&mut builder.graph, lasting, &losses, &request.clip)
                 .map_err(|error| builder.internal("update", &error))?;
-            builder.accepted = Some(flag);
             builder.expand(backward)?;
         }
         builder.finish(forward, backward)
@@ -97,7 +96,6 @@ struct Builder<'a> {
     outputs: Vec<(String, BufferId)>,
     losses: Vec<(String, BufferId)>,
     seeds: Vec<Seed>,
-    accepted: Option<BufferId>,
 }
 
 impl<'a> Builder<'a> {
@@ -111,7 +109,6 @@ impl<'a> Builder<'a> {
             outputs: vec![],
             losses: vec![],
             seeds: vec![],
-            accepted: None,
         }
     }
 
@@ -294,7 +291,6 @@ impl<'a> Builder<'a> {
     fn finish(mut self, forward: usize, backward: usize) -> Result<Plan> {
         let mut kept: HashSet<BufferId> = HashSet::new();
         kept.extend(self.outputs.iter().chain(&self.losses).map(|(_, id)| *id));
-        kept.extend(self.accepted);
         let end = self.graph.steps.len();
         let update = fuse::fuse(&mut self.graph, backward..end, &kept);
         let backward = fuse::fuse(&mut self.graph, forward..backward, &kept);
@@ -311,7 +307,6 @@ impl<'a> Builder<'a> {
             feeds: self.feeds,
             outputs: self.outputs,
             losses: self.losses,
-            accepted: self.accepted,
             offsets: vec![],
             bytes: 0,
         };

@@ -123,10 +123,13 @@ fn join(graph: &Graph, first: &Step, second: &Step, is_read: impl Fn(&BufferId) 
         }
     };
     let inputs = factors.iter().copied().chain(read).collect();
-    let layer = match first.layer == second.layer {
-        true => first.layer.clone(),
-        false => format!("{} + {}", first.layer, second.layer),
-    };
+    // Each layer once.
+    let mut layer = first.layer.clone();
+    for part in second.layer.split(" + ") {
+        if layer.split(" + ").all(|known| known != part) {
+            layer = format!("{layer} + {part}");
+        }
+    }
     Step { op, inputs, outputs, layer }
 }
 

@@ -68,6 +68,9 @@ pub struct Lasting {
     pub graph: Graph,
     /// The groups.
     pub groups: Vec<Group>,
+    /// One element: 0 until a step is not finite, then 1, and no step changes anything until it is
+    /// written to 0 again. `None` if nothing is updated.
+    pub halted: Option<BufferId>,
     /// Byte offset of each buffer.
     pub offsets: Vec<usize>,
     /// Bytes in all.
@@ -79,7 +82,9 @@ impl Lasting {
     pub fn new(groups: &[GroupRequest], scalars: &[String]) -> Lasting {
         let mut graph = Graph::default();
         let groups: Vec<_> = groups.iter().map(|g| add_group(&mut graph, g)).collect();
-        let mut lasting = Lasting { graph, groups, offsets: vec![], bytes: 0 };
+        let updates = groups.iter().any(|g| g.rule.is_some());
+        let halted = updates.then(|| graph.add("halted", vector(1), Role::State));
+        let mut lasting = Lasting { graph, groups, halted, offsets: vec![], bytes: 0 };
         lasting.add_control(scalars);
         lasting.assign();
         lasting

@@ -45,8 +45,6 @@ pub struct Plan {
     pub outputs: Vec<(String, BufferId)>,
     /// The losses over the rows in use, by name: one element each.
     pub losses: Vec<(String, BufferId)>,
-    /// 1 if the step changed the parameters, 0 if a value was not finite; training only.
-    pub accepted: Option<BufferId>,
     /// Byte offset of each buffer in its arena: the lasting one, or this plan's own.
     pub offsets: Vec<usize>,
     /// Bytes of this plan's own arena.

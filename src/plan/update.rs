@@ -1,10 +1,13 @@
 //! The update range: clipping, the optimizer's rule, averaged weights, and the finite check that
 //! makes a step a transaction.
 
+use std::sync::Arc;
+
 use crate::op::expression::{Binary, Builder, Expr, Node, Program, Unary};
 use crate::op::pointwise::Pointwise;
 use crate::op::reduce::{Reduce, Reduction};
 use crate::op::{BufferId, Emitter, Graph, OpError, Role, Step};
+use crate::tensor::Shape;
 
 use super::{Clip, Group, Lasting};
 
@@ -73,13 +76,13 @@ impl UpdateRule {
         rule
     }
 
-    /// The whole step: operands are gradient, scalars, accepted flag, gradient scale, parameter,
-    /// states. Nothing changes unless the flag is 1.
+    /// The whole step: operands are gradient, scalars, halted flag, gradient scale, parameter, states.
+    /// Nothing changes unless the flag is 0.
     fn guarded(&self, clip: &Clip) -> Program {
         let (given, own) = (1 + self.scalars.len(), 1 + self.states.len());
         let mut builder = Builder::new(given + 2 + own);
         let mut operands: Vec<usize> = (0..given).map(|i| builder.push(Node::Input(i))).collect();
-        let accepted = builder.push(Node::Input(given));
+        let halted = builder.push(Node::Input(given));
         match *clip {
             Clip::None => {}
             Clip::Norm(_) => {
@@ -99,7 +102,7 @@ impl UpdateRule {
         let results = new
             .into_iter()
             .zip(old)
-            .map(|(new, old)| builder.push(Node::Select(accepted, new, old)))
+            .map(|(new, old)| builder.push(Node::Select(halted, old, new)))
             .collect();
         builder.finish(results)
     }
@@ -110,20 +113,21 @@ fn is_finite(x: Expr) -> Expr {
     (x * 0.0).equal(0.0)
 }
 
-/// Appends the update range; returns the flag that tells whether the step was taken.
+/// Appends the update range. Its first part decides whether the step is taken: it is not where the
+/// loss, or a norm to clip by, is not finite, nor after such a step until somebody has looked.
 pub(super) fn append(
     graph: &mut Graph,
     lasting: &Lasting,
     losses: &[BufferId],
     clip: &Clip,
-) -> Result<BufferId, OpError> {
+) -> Result<(), OpError> {
+    let Some(halted) = lasting.halted else { return Ok(()) };
     let mut emitter = Emitter::new(graph, "update");
+    let single = Shape::fixed(&[1]);
+    let one = |expr: &Expr, n| Pointwise::new(n, expr).with_shape(single.clone());
     let sum = (0..losses.len()).map(Expr::input).reduce(|a, b| a + b);
-    let finite = is_finite(sum.unwrap_or_else(|| Expr::constant(0.0)));
-    let one =
-        |expr: &Expr, n| Pointwise::new(n, expr).with_shape(crate::tensor::Shape::fixed(&[1]));
-    let mut accepted = emitter.one(one(&finite, losses.len()), losses)?;
-    let mut scale = accepted;
+    let mut finite = is_finite(sum.unwrap_or_else(|| Expr::constant(0.0)));
+    let (mut operands, mut scale) = (losses.to_vec(), halted);
     if let Clip::Norm(limit) = *clip {
         let squares = lasting
             .groups
@@ -134,33 +138,31 @@ pub(super) fn append(
         let total = (0..squares.len()).map(Expr::input).reduce(|a, b| a + b);
         let norm = total.unwrap_or_else(|| Expr::constant(0.0)).unary(Unary::Sqrt);
         let norm = emitter.one(one(&norm, squares.len()), &squares)?;
-        let (x, y) = (Expr::input(0), Expr::input(1));
         // As PyTorch's clip_grad_norm_: limit / (norm + 1e-6), at most 1.
-        scale = emitter.one(one(&(limit / (&x + 1e-6)).min(1.0), 1), &[norm])?;
-        accepted = emitter.one(one(&(is_finite(x) * y), 2), &[norm, accepted])?;
+        scale = emitter.one(one(&(limit / (Expr::input(0) + 1e-6)).min(1.0), 1), &[norm])?;
+        finite = finite * is_finite(Expr::input(operands.len()));
+        operands.push(norm);
     }
+    let stays = finite.select(Expr::input(operands.len()), 1.0);
+    let op = Pointwise::updating(Program::new(operands.len() + 1, &[stays]), 1, single);
+    let layer = "update".to_string();
+    graph.steps.push(Step { op: Arc::new(op), inputs: operands, outputs: vec![halted], layer });
     for group in &lasting.groups {
-        append_group(graph, group, accepted, scale, clip);
+        append_group(graph, group, halted, scale, clip);
     }
-    Ok(accepted)
+    Ok(())
 }
 
-fn append_group(
-    graph: &mut Graph,
-    group: &Group,
-    accepted: BufferId,
-    scale: BufferId,
-    clip: &Clip,
-) {
+fn append_group(graph: &mut Graph, group: &Group, halted: BufferId, scale: BufferId, clip: &Clip) {
     let (Some(rule), Some(gradient)) = (&group.rule, group.gradient) else { return };
     debug_assert_eq!(graph.buffer(gradient).role, Role::Gradient);
     let mut inputs = vec![gradient];
     inputs.extend(&group.scalars);
-    inputs.extend([accepted, scale]);
+    inputs.extend([halted, scale]);
     let outputs: Vec<BufferId> =
         std::iter::once(group.parameter).chain(group.states.iter().copied()).collect();
     let shape = graph.ty(group.parameter).shape.clone();
     let op = Pointwise::updating(rule.guarded(clip), outputs.len(), shape);
     let layer = format!("update/{}", group.name);
-    graph.steps.push(Step { op: std::sync::Arc::new(op), inputs, outputs, layer });
+    graph.steps.push(Step { op: Arc::new(op), inputs, outputs, layer });
 }

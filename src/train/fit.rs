@@ -63,6 +63,7 @@ impl Trainer {
         let epoch = Epoch { rows: data.len(), step_rows, steps: data.len().div_ceil(step_rows) };
         let mut display = Display::new(fit.progress, fit.epochs);
         let mut left = fit.step_limit;
+        let bursts = self.sends_bursts(data, fit, plan)?;
         let mut indices = Vec::with_capacity(step_rows.min(data.len()));
         while self.run().epoch < fit.epochs && !self.run().stopped {
             display.begin_epoch();
@@ -70,18 +71,25 @@ impl Trainer {
             let number = self.state.epochs + self.run().epoch as u64;
             let order = Permutation::new(self.seed, SHUFFLE, number, epoch.rows as u64);
             while self.run().batch < epoch.steps {
-                let start = self.run().batch * step_rows;
-                let end = epoch.rows.min(start + step_rows);
-                indices.clear();
-                indices.extend((start..end).map(|i| match fit.shuffle {
-                    true => order.get(i as u64) as usize,
-                    false => i,
-                }));
-                let loss = self.step(data, fit, plan, &epoch, &indices)?;
-                let run = self.run();
-                display.step(run.epoch + 1, run.batch, epoch.steps, loss);
-                let flow = self.call_step(fit, loss, &epoch)?;
-                left = left.map(|n| n - 1);
+                let (taken, flow) = if bursts {
+                    let most =
+                        left.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+                    let place = (&epoch, &order);
+                    (self.burst(data, fit, plan, place, most, &mut display)?, Flow::Continue)
+                } else {
+                    let start = self.run().batch * step_rows;
+                    let end = epoch.rows.min(start + step_rows);
+                    indices.clear();
+                    indices.extend((start..end).map(|i| match fit.shuffle {
+                        true => order.get(i as u64) as usize,
+                        false => i,
+                    }));
+                    let loss = self.step(data, fit, plan, &epoch, &indices)?;
+                    let run = self.run();
+                    display.step(run.epoch + 1, run.batch, epoch.steps, loss);
+                    (1, self.call_step(fit, loss, &epoch)?)
+                };
+                left = left.map(|n| n - taken as u64);
                 if let Some(stop) = stop_now(fit, flow, left) {
                     if self.run().batch == epoch.steps {
                         self.finish_epoch(data, fit, &epoch, started, first, &mut display)?;
@@ -100,7 +108,7 @@ impl Trainer {
     }
 
     /// One update on these rows: as many passes as there are batches in them.
-    fn step(
+    pub(super) fn step(
         &mut self,
         data: &Dataset,
         fit: &Fit<'_>,
@@ -130,11 +138,12 @@ impl Trainer {
                 session.executor.fetch(loaded.id, *buffer, 1, &mut value)?;
                 loss += f64::from(value[0]);
             }
-            let mut accepted = [1.0];
-            if let (Some(flag), true) = (loaded.plan.accepted, i + 1 == passes) {
-                session.executor.fetch(loaded.id, flag, 1, &mut accepted)?;
+            let mut halted = [0.0];
+            if let (Some(flag), true) = (session.lasting.halted, i + 1 == passes) {
+                session.executor.fetch(loaded.id, flag, 1, &mut halted)?;
             }
-            if accepted[0] != 1.0 || !loss.is_finite() {
+            if halted[0] != 0.0 || !loss.is_finite() {
+                session.proceed()?;
                 session.feed(loaded, data, batch)?;
                 let layer = guard::culprit(session, loaded, &live)?;
                 return Err(self.not_finite(loss, rate, layer));
@@ -142,12 +151,17 @@ impl Trainer {
         }
         self.state.pass = pass;
         self.state.step += 1;
+        self.account(loss, weight);
+        Ok(loss)
+    }
+
+    /// Counts a finished step.
+    pub(super) fn account(&mut self, loss: f64, weight: f64) {
         let run = self.run();
         run.loss_sum += loss * weight;
         run.weight_sum += weight;
         run.batch += 1;
         run.step += 1;
-        Ok(loss)
     }
 
     fn not_finite(&mut self, loss: f64, learning_rate: f64, layer: String) -> crate::Error {
@@ -158,7 +172,7 @@ impl Trainer {
     }
 
     /// Writes the optimizer's scalars for the next update.
-    fn write_scalars(&mut self, learning_rate: f64) -> Result<()> {
+    pub(super) fn write_scalars(&mut self, learning_rate: f64) -> Result<()> {
         let step = self.state.step + 1;
         let places = self.session.lasting.groups.iter().zip(&self.groups);
         for ((group, options), memory) in places.zip(&mut self.state.memory) {

@@ -1,5 +1,6 @@
 //! Training: a trainer owns the executor and walks epochs.
 
+mod burst;
 mod callback;
 mod check;
 mod checkpoint;

@@ -134,6 +134,14 @@ impl Session {
         Ok(self.executor.write(self.controls.penalty_share, &[share])?)
     }
 
+    /// Lets steps change the parameters again, after one that was not finite.
+    pub(super) fn proceed(&mut self) -> Result<()> {
+        match self.lasting.halted {
+            Some(flag) => Ok(self.executor.write(flag, &[0.0])?),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the next pass begins a step: its gradients overwrite, later ones add.
     pub(super) fn set_first(&mut self, first: bool) -> Result<()> {
         Ok(self.executor.write(self.controls.first, &[f32::from(u8::from(first))])?)
@@ -164,15 +172,7 @@ impl Session {
             let source = self.source(name, data)?;
             let mut result = Ok(());
             self.executor.feed(plan.id, *buffer, rows.len(), &mut |target| {
-                result = match (source, target) {
-                    (Source::Weights, FeedMut::F32(target)) => {
-                        gather_weights(data, rows, target);
-                        Ok(())
-                    }
-                    (Source::Column(column), FeedMut::F32(t)) => data.gather_f32(column, rows, t),
-                    (Source::Column(column), FeedMut::U32(t)) => data.gather_u32(column, rows, t),
-                    (Source::Weights, FeedMut::U32(_)) => Ok(()),
-                };
+                result = gather(data, source, rows, target);
             })?;
             result?;
         }
@@ -282,6 +282,24 @@ pub(super) fn check_tensors<'a>(
     }
     wrong.truncate(20);
     Err(TrainError::State(format!("tensors do not fit: {}", wrong.join("; "))))
+}
+
+/// Copies rows of a column, or their weights.
+pub(super) fn gather(
+    data: &Dataset,
+    source: Source,
+    rows: &[usize],
+    target: FeedMut<'_>,
+) -> Result<(), DataError> {
+    match (source, target) {
+        (Source::Column(column), FeedMut::F32(target)) => data.gather_f32(column, rows, target),
+        (Source::Column(column), FeedMut::U32(target)) => data.gather_u32(column, rows, target),
+        (Source::Weights, FeedMut::F32(target)) => {
+            gather_weights(data, rows, target);
+            Ok(())
+        }
+        (Source::Weights, FeedMut::U32(_)) => Ok(()),
+    }
 }
 
 fn gather_weights(data: &Dataset, rows: &[usize], target: &mut [f32]) {

@@ -24,6 +24,11 @@ pub const PYTORCH: f64 = 1e-12;
 /// The same where rounding is amplified by mean / deviation = 1e4 in the norms.
 pub const PYTORCH_OFFSET: f64 = 1e-10;
 
+/// Difference of the losses of two devices after some steps of their own, relative to
+/// `max(1, |loss|)`: each step adds rounding errors of some 100 `U` of a weight, and Adam may turn
+/// one into a step of its rate; 1e-3 is what runs of tens of steps are asked for.
+pub const FREE_RUNNING: f64 = 1e-3;
+
 /// Bounds of all elements of all outputs of a case with these inputs and reference results.
 pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64>> {
     match case.op.name() {
@@ -57,7 +62,8 @@ fn reference(op: &dyn Op, case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
     super::model::run_reference(op, case, inputs)
 }
 
-/// γ with the probabilistic analysis of Higham and Mary (2019): `6 √k u |A||B|`. With an epilogue it
+/// γ with the probabilistic analysis of Higham and Mary (2019): `6 √k u |A||B|`, and `u |A||B|` more
+/// for each of at most k / 128 parts that a device cuts the sum into. With an epilogue it
 /// is the bound of the program's first operand.
 fn matmul(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let op = case.op.as_matmul().expect("a matrix product");
@@ -69,7 +75,8 @@ fn matmul(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let products = reference(&*plain.op, &plain, &absolute).remove(0);
     // m·k · k·n / (m·n) = k², for every batch.
     let depth = (elements(0) * elements(1) / products.len() as f64).sqrt();
-    let bounds: Vec<f64> = products.iter().map(|c| 6.0 * depth.sqrt() * U * c).collect();
+    let factor = 6.0 * depth.sqrt() + (depth / 128.0).floor();
+    let bounds: Vec<f64> = products.iter().map(|c| factor * U * c).collect();
     let Some(program) = &op.epilogue else { return vec![bounds] };
     let mut types = case.inputs.clone();
     types.splice(..2, plain.op.outputs(&plain.inputs).expect("the case's types fit"));

@@ -184,12 +184,16 @@ pub(crate) fn no_panics(files: &[Source], listed: &[(&str, usize, &str)]) -> Vec
     wrong
 }
 
-/// Each `kernels/x.cu` has its twin, `src/op/x.rs` or `src/op/x/mod.rs`.
+/// Each `kernels/x.cu` has its twin: `src/op/x.rs`, `src/op/x/mod.rs`, or the executor's own
+/// `src/exec/cuda/executor/x.rs`.
 pub(crate) fn twins(files: &[Source]) -> Vec<String> {
     let has = |path: String| files.iter().any(|f| f.path == path);
     let stems = files.iter().filter_map(|f| f.path.strip_prefix("kernels/")?.strip_suffix(".cu"));
     stems
-        .filter(|stem| !has(format!("src/op/{stem}.rs")) && !has(format!("src/op/{stem}/mod.rs")))
+        .filter(|stem| {
+            let places = ["src/op/#.rs", "src/op/#/mod.rs", "src/exec/cuda/executor/#.rs"];
+            !places.iter().any(|place| has(place.replace('#', stem)))
+        })
         .map(|stem| format!("kernels/{stem}.cu: no twin src/op/{stem}.rs"))
         .collect()
 }

@@ -4,21 +4,26 @@
 //! ask for. A run then sends the control block (the rows in use, seed, step and the trainer's
 //! scalars) in one copy and replays a graph. Work is queued; only reading waits for it.
 
+mod burst;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use burst::Burst;
+
 use super::compile::{Compiler, KernelSource};
 use super::driver::{Address, Context, Event, Function, Graph, Memory, Pinned, Prepared, Stream};
 use crate::error::DeviceError;
-use crate::exec::{Executor, FeedMut, PlanId};
-use crate::op::launch::{Argument, Kernel, Launch, Launches, Target};
+use crate::exec::{Executor, FeedMut, PlanId, Resident};
+use crate::op::launch::{Argument, Kernel, Launch, Target};
 use crate::op::{BufferId, Live, Role, Step};
 use crate::plan::{ALIGNMENT, Lasting, Plan};
+use crate::random::Permutation;
 use crate::tensor::DType;
 
 /// Bytes of the control block's part that every kernel may read: `Live` of `kernels/prelude.cuh`.
-const LIVE: usize = 24;
+const LIVE: usize = 88;
 
 /// How the steps of a run are queued. The bits are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,7 @@ struct Control {
 struct Loaded {
     plan: Arc<Plan>,
     graphs: Vec<(Range<usize>, Graph)>,
+    burst: Burst,
     /// Launches of each step.
     steps: Vec<Vec<Prepared>>,
     /// The plan's arena, then scratch memory, then tickets.
@@ -105,9 +111,12 @@ impl CudaExecutor {
     }
 
     /// Compiles and loads the kernels that are not there yet.
-    fn load_kernels(&mut self, launches: &[Launches]) -> Result<(), DeviceError> {
+    fn load_kernels<'a>(
+        &mut self,
+        launches: impl Iterator<Item = &'a Launch>,
+    ) -> Result<(), DeviceError> {
         let mut wanted: Vec<(&Kernel, Vec<&'static str>)> = Vec::new();
-        for launch in launches.iter().flat_map(|l| &l.list) {
+        for launch in launches {
             if self.functions.contains_key(&(launch.kernel.clone(), launch.entry)) {
                 continue;
             }
@@ -117,8 +126,7 @@ impl CudaExecutor {
                 None => wanted.push((&launch.kernel, vec![launch.entry])),
             }
         }
-        let sources: Vec<_> =
-            wanted.iter().map(|(kernel, _)| KernelSource::from(*kernel)).collect();
+        let sources: Vec<_> = wanted.iter().map(|(k, _)| KernelSource::from(*k)).collect();
         for ((kernel, entries), code) in wanted.iter().zip(self.compiler.compile_all(&sources)?) {
             let loaded = Function::load(&self.context, &code, entries)?;
             for (entry, function) in entries.iter().zip(loaded) {
@@ -128,31 +136,33 @@ impl CudaExecutor {
         Ok(())
     }
 
-    fn prepare(
+    /// A launch of a loaded kernel on these addresses.
+    fn prepare(&self, launch: &Launch, arguments: Vec<Address>) -> Result<Prepared, DeviceError> {
+        let function = self.functions[&(launch.kernel.clone(), launch.entry)].clone();
+        if launch.shared > 48 << 10 {
+            function.allow_shared(&self.context, launch.shared)?;
+        }
+        let Launch { grid, threads, shared, .. } = *launch;
+        Ok(Prepared { function, grid, threads, shared, arguments })
+    }
+
+    /// The addresses of a launch's arguments.
+    fn addresses(
         &self,
         plan: &Plan,
         step: &Step,
         launch: &Launch,
         memory: &PlanMemory,
-    ) -> Result<Prepared, DeviceError> {
-        let function = self.functions[&(launch.kernel.clone(), launch.entry)].clone();
-        if launch.shared > 48 << 10 {
-            function.allow_shared(&self.context, launch.shared)?;
-        }
+    ) -> Vec<Address> {
         let buffer = |id: BufferId| self.address(plan, memory.arena, id);
-        let arguments = launch
-            .arguments
-            .iter()
-            .map(|argument| match *argument {
-                Argument::Live => self.live(),
-                Argument::Input(i) => buffer(step.inputs[i]),
-                Argument::Output(i) => buffer(step.outputs[i]),
-                Argument::Scratch(byte) => memory.scratch + byte as Address,
-                Argument::Tickets => memory.tickets,
-            })
-            .collect();
-        let Launch { grid, threads, shared, .. } = *launch;
-        Ok(Prepared { function, grid, threads, shared, arguments })
+        let address = |argument: &Argument| match *argument {
+            Argument::Live => self.live(),
+            Argument::Input(i) => buffer(step.inputs[i]),
+            Argument::Output(i) => buffer(step.outputs[i]),
+            Argument::Scratch(byte) => memory.scratch + byte as Address,
+            Argument::Tickets => memory.tickets,
+        };
+        launch.arguments.iter().map(address).collect()
     }
 
     /// Where `Live` lies.
@@ -172,13 +182,13 @@ impl CudaExecutor {
         ranges.dedup();
         ranges.retain(|range| self.replay == Replay::Graph && !range.is_empty());
         let capture = |range: Range<usize>| {
-            let queue = || self.queue(&steps[range.clone()]);
+            let queue = || self.launch_all(&steps[range.clone()]);
             Ok((range.clone(), self.stream.capture(queue)?))
         };
         ranges.into_iter().map(capture).collect()
     }
 
-    fn queue(&self, steps: &[Vec<Prepared>]) -> Result<(), DeviceError> {
+    fn launch_all(&self, steps: &[Vec<Prepared>]) -> Result<(), DeviceError> {
         steps.iter().flatten().try_for_each(|launch| self.stream.launch(launch))
     }
 }
@@ -200,6 +210,10 @@ impl Staging {
 }
 
 impl Executor for CudaExecutor {
+    fn resident(&mut self) -> Option<&mut dyn Resident> {
+        Some(self)
+    }
+
     fn load(&mut self, plan: Arc<Plan>) -> Result<PlanId, DeviceError> {
         self.context.enter()?;
         let target = Target { capability: self.context.capability() };
@@ -212,7 +226,7 @@ impl Executor for CudaExecutor {
             })
         });
         let launches = launches.collect::<Result<Vec<_>, _>>()?;
-        self.load_kernels(&launches)?;
+        self.load_kernels(launches.iter().flat_map(|launches| &launches.list))?;
         let scratch = launches.iter().map(|l| l.scratch).max().unwrap_or(0);
         let tickets = launches.iter().map(|l| l.tickets).max().unwrap_or(0);
         let arena = plan.bytes.next_multiple_of(ALIGNMENT);
@@ -224,8 +238,10 @@ impl Executor for CudaExecutor {
             tickets: memory.address() + scratch_end as Address,
         };
         let steps = plan.graph.steps.iter().zip(&launches).map(|(step, launches)| {
-            let each = launches.list.iter();
-            each.map(|launch| self.prepare(&plan, step, launch, &places)).collect()
+            let prepare = |launch: &Launch| {
+                self.prepare(launch, self.addresses(&plan, step, launch, &places))
+            };
+            launches.list.iter().map(prepare).collect()
         });
         let steps = steps.collect::<Result<Vec<Vec<_>>, _>>()?;
         let graphs = self.capture(&plan, &steps)?;
@@ -235,7 +251,7 @@ impl Executor for CudaExecutor {
             feeds.insert(*buffer, Staging::new(&self.context, bytes)?);
         }
         self.stream.synchronize()?;
-        self.plans.push(Loaded { plan, graphs, steps, memory, feeds });
+        self.plans.push(Loaded { plan, graphs, burst: Burst::default(), steps, memory, feeds });
         Ok(PlanId(self.plans.len() - 1))
     }
 
@@ -299,12 +315,12 @@ impl Executor for CudaExecutor {
         self.context.enter()?;
         let loaded = &self.plans[plan.0];
         assert!(live.rows <= loaded.plan.capacity, "invariant: the trainer keeps to the capacity");
-        self.control.set_live(live);
+        self.control.set_live(live, 0, None);
         let to = self.lasting.address() + self.control.start as Address;
         self.stream.upload(to, &self.control.bytes)?;
         match loaded.graphs.iter().find(|(range, _)| *range == steps) {
             Some((_, graph)) => self.stream.replay(graph),
-            None => self.queue(&loaded.steps[steps]),
+            None => self.launch_all(&loaded.steps[steps]),
         }
     }
 
@@ -324,12 +340,18 @@ impl Executor for CudaExecutor {
 }
 
 impl Control {
-    fn set_live(&mut self, live: &Live) {
-        let at = self.bytes.len() - LIVE;
-        self.bytes[at..at + 8].copy_from_slice(&live.seed.to_ne_bytes());
-        self.bytes[at + 8..at + 16].copy_from_slice(&live.step.to_ne_bytes());
+    fn set_live(&mut self, live: &Live, first: u64, order: Option<&Permutation>) {
         let rows = u32::try_from(live.rows).expect("invariant: a plan's sizes fit its kernels");
-        self.bytes[at + 16..at + 20].copy_from_slice(&rows.to_ne_bytes());
+        let (half, keys) = order.map_or((0, &[][..]), Permutation::parts);
+        let total = order.map_or(0, Permutation::rows);
+        let longs = [live.seed, live.step].map(u64::to_ne_bytes);
+        let words = [rows, half].map(u32::to_ne_bytes);
+        let selection = [first, total].map(u64::to_ne_bytes);
+        let at = self.bytes.len() - LIVE;
+        let all = longs.as_flattened().iter().chain(words.as_flattened());
+        let all = all.chain(selection.as_flattened()).copied();
+        let all = all.chain(keys.iter().flat_map(|key| key.to_ne_bytes()));
+        self.bytes[at..].iter_mut().zip(all).for_each(|(place, byte)| *place = byte);
     }
 }
 

@@ -36,83 +36,70 @@ impl Family for Matmul {
         cases.push(Case::new(Matmul::nn(), vec![rows(&[13]), fixed(&[13, 1])], 1));
         cases.push(Case::new(Matmul::tn(), vec![rows(&[5]), rows(&[11])], 29));
         cases.push(Case::new(Matmul::nt(), vec![rows(&[4, 6]), fixed(&[5, 6])], 3));
+        // Several tiles of every size, whole ones too; few rows and few columns.
+        cases.push(Case::new(Matmul::nn(), vec![fixed(&[256, 16]), fixed(&[16, 132])], 1));
+        cases.push(Case::new(Matmul::nt(), vec![rows(&[64]), fixed(&[260, 64])], 3));
+        cases.push(Case::new(Matmul::tn(), vec![rows(&[192]), rows(&[6])], 40));
+        // Sums in parts: over rows, and in several matrices.
+        cases.push(Case::new(Matmul::tn(), vec![rows(&[3, 20]), rows(&[3, 36])], 5));
+        cases.push(Case::new(Matmul::tn(), vec![rows(&[20]), rows(&[36])], 300));
+        cases.push(Case::new(Matmul::nt(), vec![rows(&[2, 3, 260]), rows(&[2, 8, 260])], 2));
         cases.extend(with_epilogues());
         cases
     }
 }
 
-/// Several results, operands of every kind, tiles of whole rows and of parts of rows, a k of several
-/// blocks, batches. Fusion comes after differentiation, so they have no gradients.
+/// A product with these results of the element and of the inputs after the first two. Fusion comes
+/// after differentiation, so there are no gradients.
+fn with_epilogue(op: Matmul, results: &[Expr], inputs: Vec<TensorType>, rows: usize) -> Case {
+    let program = Program::new(inputs.len() - 1, results);
+    Case::new(op.with_epilogue(program), inputs, rows).gradients(&[], &[])
+}
+
+/// Several results, operands of every kind.
 fn with_epilogues() -> Vec<Case> {
     let [x, y, z] = [0, 1, 2].map(Expr::input);
-    let case = |op: Matmul, operands: usize, results: &[Expr], inputs: Vec<TensorType>, live| {
-        let op = op.with_epilogue(Program::new(1 + operands, results));
-        Case::new(op, inputs, live).gradients(&[], &[])
-    };
+    let (nn, nt, tn) = (Matmul::nn, Matmul::nt, Matmul::tn);
+    let biased = &x + &y;
+    let slope = &x * (1.0 - y.square());
+    let scaled = [&x * &y, Expr::uniform(3) + &x];
+    let others = [Expr::constant(2.0), y.clone(), x.clone()];
+    let bias = vec![rows(&[9]), fixed(&[10, 9]), fixed(&[10])];
+    let full = vec![rows(&[7]), fixed(&[7, 5]), rows(&[5])];
+    let decay = vec![rows(&[5]), rows(&[11]), fixed(&[1, 1]), fixed(&[5, 11])];
+    let single = vec![fixed(&[1, 1]), fixed(&[1, 1])];
+    let by_row = vec![rows(&[6]), fixed(&[21, 6]), rows(&[1])];
+    let narrow = vec![rows(&[3]), fixed(&[3, 4]), fixed(&[4])];
+    let mut cases = vec![
+        with_epilogue(nt(), &[biased.tanh(), biased], bias, 17),
+        with_epilogue(nn(), &[slope], full, 13),
+        with_epilogue(tn(), &[&x + &z * &y], decay, 29),
+        with_epilogue(nn(), &[x.clone(), x.square()], single, 1),
+        with_epilogue(nt(), &scaled, by_row, 5),
+        // A result that is the same everywhere, and an operand as a result.
+        with_epilogue(nn(), &others, narrow, 2),
+    ];
+    cases.extend(with_epilogues_by_parts());
+    cases
+}
+
+/// Tiles of parts of rows, a k of several blocks, a single row, several matrices.
+fn with_epilogues_by_parts() -> Vec<Case> {
+    let [x, y] = [0, 1].map(Expr::input);
+    let (nn, nt) = (Matmul::nn, Matmul::nt);
     let biased = &x + &y;
     let relu = biased.less_equal(0.0).select(0.0, &biased);
-    let slope = x.clone() * (1.0 - y.square());
-    let (nn, nt, tn) = (Matmul::nn, Matmul::nt, Matmul::tn);
-    let mut cases = vec![
-        case(
-            nt(),
-            1,
-            &[biased.tanh(), biased.clone()],
-            vec![rows(&[9]), fixed(&[10, 9]), fixed(&[10])],
-            17,
-        ),
-        case(
-            nn(),
-            1,
-            std::slice::from_ref(&slope),
-            vec![rows(&[7]), fixed(&[7, 5]), rows(&[5])],
-            13,
-        ),
-        case(
-            tn(),
-            2,
-            &[&x + &z * &y],
-            vec![rows(&[5]), rows(&[11]), fixed(&[1, 1]), fixed(&[5, 11])],
-            29,
-        ),
-        case(nn(), 0, &[x.clone(), x.square()], vec![fixed(&[1, 1]), fixed(&[1, 1])], 1),
-        // Scaled by row, and random.
-        case(
-            nt(),
-            1,
-            &[&x * &y, Expr::uniform(3) + &x],
-            vec![rows(&[6]), fixed(&[21, 6]), rows(&[1])],
-            5,
-        ),
-        // One row; two blocks of k.
-        case(
-            nt(),
-            1,
-            std::slice::from_ref(&relu),
-            vec![rows(&[300]), fixed(&[37, 300]), fixed(&[37])],
-            1,
-        ),
-        case(nn(), 1, &[relu, &y - &x], vec![rows(&[517]), fixed(&[517, 33]), fixed(&[33])], 3),
-        // A result that is the same everywhere, and an operand as a result.
-        case(
-            nn(),
-            1,
-            &[Expr::constant(2.0), y.clone(), x.clone()],
-            vec![rows(&[3]), fixed(&[3, 4]), fixed(&[4])],
-            2,
-        ),
-        // Several matrices.
-        case(nt(), 1, &[&x + &y], vec![rows(&[4, 6]), fixed(&[5, 6]), fixed(&[4, 1])], 3),
-        case(
-            nn(),
-            1,
-            &[Expr::uniform(1) * &x + &y],
-            vec![rows(&[4, 6]), rows(&[6, 5]), rows(&[4, 5])],
-            3,
-        ),
-    ];
-    // Tiles that are parts of rows.
+    let random = Expr::uniform(1) * &x + &y;
+    let one = vec![rows(&[300]), fixed(&[37, 300]), fixed(&[37])];
+    let long = vec![rows(&[517]), fixed(&[517, 33]), fixed(&[33])];
     let wide = vec![rows(&[64]), fixed(&[150, 64]), fixed(&[150])];
-    cases.push(case(nt(), 1, &[biased.sigmoid() - Expr::uniform(2), biased], wide, 70));
-    cases
+    let stacked = vec![rows(&[4, 6]), fixed(&[5, 6]), fixed(&[4, 1])];
+    let batched = vec![rows(&[4, 6]), rows(&[6, 5]), rows(&[4, 5])];
+    vec![
+        with_epilogue(nt(), std::slice::from_ref(&relu), one, 1),
+        with_epilogue(nn(), &[relu, &y - &x], long, 3),
+        with_epilogue(nt(), &[biased.sigmoid() - Expr::uniform(2), biased.clone()], wide, 70),
+        with_epilogue(nt(), &[biased], stacked, 3),
+        with_epilogue(nn(), &[random], batched, 3),
+    ]
 }

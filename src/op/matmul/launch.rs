@@ -28,7 +28,7 @@ impl Matmul {
         let (parameters, names) = parameters(types);
         let n = dims.n.fixed().expect("invariant: only the first dimension has rows");
         let kernel = tile
-            .constants(Kernel::new("matmul"))
+            .constants(parts, Kernel::new("matmul"))
             .constant("WIDE", u32::from(is_wide(all, capacity)))
             .constant("TRANSPOSE_A", u32::from(self.transpose_a))
             .constant("TRANSPOSE_B", u32::from(self.transpose_b))

@@ -240,33 +240,15 @@ impl<Old: Fn(usize) -> Option<usize>> Draft<'_, Old> {
                 places.push(Place::Register(usize::MAX));
                 continue;
             }
-            let at = |o: usize| places[self.stand[o]];
-            let (mut work, mut operands) = match *node {
-                Node::Input(k) => {
-                    let place = match self.writer.old(i) {
-                        Some(j) => Place::Output(j),
-                        None => Place::Operand(k),
-                    };
-                    if place == Place::Operand(k) {
-                        self.code.operands.push(k);
-                    }
-                    if !self.moves(i) {
-                        places.push(place);
-                        continue;
-                    }
-                    (Work::Copy, [place; 3])
+            if let (Node::Input(k), None) = (node, self.writer.old(i)) {
+                self.code.operands.push(*k);
+            }
+            let (mut work, mut operands) = match self.work(i, &places) {
+                Ok(work) => work,
+                Err(place) => {
+                    places.push(place);
+                    continue;
                 }
-                Node::Unary(op, a) => (Work::Unary(op), [at(a); 3]),
-                Node::Binary(op, a, b) => match self.inner[i].map(|inner| (inner, nodes[inner])) {
-                    Some((inner, Node::Binary(first, x, y))) => {
-                        let other = if self.stand[a] == inner { b } else { a };
-                        (Work::Pair(first, op), [at(x), at(y), at(other)])
-                    }
-                    _ => (Work::Binary(op), [at(a), at(b), at(b)]),
-                },
-                Node::Select(c, a, b) => (Work::Select, [at(c), at(a), at(b)]),
-                Node::Uniform(stream) => (Work::Uniform(stream), [Place::Register(0); 3]),
-                Node::Constant(_) => unreachable!("invariant: constants are scalars"),
             };
             let target = match self.direct(i, &mut work, &mut operands) {
                 Some(j) => Place::Output(j),
@@ -298,6 +280,33 @@ impl<Old: Fn(usize) -> Option<usize>> Draft<'_, Old> {
                 self.code.instructions.push(Instruction { work, operands, target });
             }
         }
+    }
+
+    /// What computes a node, earlier ones being in these places; or its place, if it is there.
+    fn work(&self, i: usize, places: &[Place]) -> Result<(Work, [Place; 3]), Place> {
+        let nodes = self.writer.program.nodes();
+        let at = |o: usize| places[self.stand[o]];
+        Ok(match nodes[i] {
+            Node::Input(k) => {
+                let place = self.writer.old(i).map_or(Place::Operand(k), Place::Output);
+                if !self.moves(i) {
+                    return Err(place);
+                }
+                (Work::Copy, [place; 3])
+            }
+            Node::Unary(op, a) => (Work::Unary(op), [at(a); 3]),
+            Node::Binary(op, a, b) => match self.inner[i].map(|inner| (inner, nodes[inner])) {
+                Some((inner, Node::Binary(first, x, y))) => {
+                    let other = if self.stand[a] == inner { b } else { a };
+                    (Work::Pair(first, op), [at(x), at(y), at(other)])
+                }
+                _ => (Work::Binary(op), [at(a), at(b), at(b)]),
+            },
+            Node::Select(c, a, b) => (Work::Select, [at(c), at(a), at(b)]),
+            // It reads nothing.
+            Node::Uniform(stream) => (Work::Uniform(stream), [Place::Register(0); 3]),
+            Node::Constant(_) => unreachable!("invariant: constants are scalars"),
+        })
     }
 
     /// Whether an input node is a result, of another output than the one that it is the old content

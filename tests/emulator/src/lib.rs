@@ -54,34 +54,38 @@ pub enum Missing {
     Load(#[from] libloading::Error),
 }
 
-/// The loaded stand-in libraries; there is one in a process.
-#[derive(Debug)]
-pub struct Emulator {
-    libraries: Libraries,
-    sessions: Mutex<()>,
+/// The libraries, built if need be and loaded under NVIDIA's names, before the bindings do.
+fn start() -> Result<&'static Libraries, &'static Missing> {
+    static LIBRARIES: OnceLock<Result<Libraries, Missing>> = OnceLock::new();
+    LIBRARIES.get_or_init(|| Libraries::load(&compile::libraries()?)).as_ref()
 }
 
-/// Builds the libraries if need be, and loads them under NVIDIA's names, before the bindings do.
+/// Whether the environment variable `IRONWARP_TEST_GPU` is `1`: tests run on the machine's own card.
+pub fn on_a_card() -> bool {
+    std::env::var("IRONWARP_TEST_GPU").is_ok_and(|v| v == "1")
+}
+
+/// A session for one test; waits until no other of this process runs, and starts afresh with
+/// [`Settings::default`].
 ///
-/// # Errors
-/// [`Missing`] says what is absent on this machine.
-pub fn start() -> Result<&'static Emulator, &'static Missing> {
-    static EMULATOR: OnceLock<Result<Emulator, Missing>> = OnceLock::new();
-    let load = || {
-        let folder = compile::libraries()?;
-        Ok(Emulator { libraries: Libraries::load(&folder)?, sessions: Mutex::new(()) })
-    };
-    EMULATOR.get_or_init(load).as_ref()
-}
-
-/// A session for one test, or none where there is no C++ compiler: then it says so on stderr, or
-/// panics if the environment variable `IRONWARP_EMULATOR` is `required`.
+/// None where there is no C++ compiler: then it says so on stderr, or panics if the environment
+/// variable `IRONWARP_EMULATOR` is `required`. If [`on_a_card`], nothing is loaded, and a test that
+/// finds no card fails by itself.
 ///
 /// # Panics
 /// Where the libraries cannot be had for another reason, or must be had.
 pub fn session() -> Option<Session> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = || TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    if on_a_card() {
+        return Some(Session { emulator: None, _turn: turn() });
+    }
     match start() {
-        Ok(emulator) => Some(emulator.session()),
+        Ok(libraries) => {
+            let session = Session { emulator: Some(libraries), _turn: turn() };
+            libraries.reset();
+            Some(session)
+        }
         Err(missing) => {
             let required = std::env::var("IRONWARP_EMULATOR").is_ok_and(|v| v == "required");
             assert!(!required && matches!(missing, Missing::Compiler), "no emulator: {missing}");
@@ -93,67 +97,71 @@ pub fn session() -> Option<Session> {
     }
 }
 
-impl Emulator {
-    /// Waits until no other session of this process runs and starts afresh with [`Settings::default`].
-    pub fn session(&'static self) -> Session {
-        let turn = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        self.libraries.reset();
-        Session { emulator: self, _turn: turn }
-    }
-}
-
-/// One test's time with the emulator: the device as new, and nobody else at it.
+/// One test's time with the device: as new, and nobody else at it.
 ///
 /// When it ends it panics if there were problems that [`Session::problems`] was not asked for.
+///
+/// On a card [`Session::configure`] changes nothing and nothing is checked, so a test that compares
+/// orders or poisons repeats its run. Whatever else only the emulator can tell or do panics there:
+/// the names of tests that need it begin with `emulated_`, and a card is not asked for them.
 #[derive(Debug)]
 pub struct Session {
-    emulator: &'static Emulator,
+    /// None on a card.
+    emulator: Option<&'static Libraries>,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Session {
-    /// What is set now.
+    /// What is set now; the default on a card.
     pub fn settings(&self) -> Settings {
-        self.emulator.libraries.settings()
+        self.emulator.map(Libraries::settings).unwrap_or_default()
     }
 
     /// Sets device, orders, poison and faults for what follows.
     pub fn configure(&self, settings: Settings) {
-        self.emulator.libraries.configure(settings);
+        if let Some(libraries) = self.emulator {
+            libraries.configure(settings);
+        }
     }
 
     /// Makes the `call`-th driver call of this session fail, counted from 1, with a code of the
     /// driver. Calls that release something release it all the same. The codes that kill a context
     /// on a card (214, 700, 702, 710, 714 to 719) are given by every later call too.
     pub fn fail(&self, call: u64, code: i32) {
-        self.configure(Settings { fail_at: call, fail_code: code, ..self.settings() });
+        let settings = Settings { fail_at: call, fail_code: code, ..self.settings() };
+        self.emulator().configure(settings);
     }
 
     /// What is alive on the device and how many calls were made.
     pub fn counts(&self) -> Counts {
-        self.emulator.libraries.counts()
+        self.emulator().counts()
     }
 
-    /// What the checkers found since the last time somebody asked.
+    /// What the checkers found since the last time somebody asked; nothing on a card.
     pub fn problems(&self) -> Vec<String> {
-        self.emulator.libraries.report(library::PROBLEMS)
+        self.emulator.map(|libraries| libraries.report(library::PROBLEMS)).unwrap_or_default()
     }
 
     /// Names of the driver calls since the session began, in order.
     pub fn calls(&self) -> Vec<String> {
-        self.emulator.libraries.report(library::CALLS)
+        self.emulator().report(library::CALLS)
     }
 
     /// Kernels that ran since the session began, each as "name count".
     pub fn launched(&self) -> Vec<String> {
-        self.emulator.libraries.report(library::LAUNCHED)
+        self.emulator().report(library::LAUNCHED)
+    }
+
+    fn emulator(&self) -> &'static Libraries {
+        self.emulator.expect("only the emulator can; begin the test's name with `emulated_`")
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
+        let Some(libraries) = self.emulator else { return };
         let problems = self.problems();
-        self.emulator.libraries.reset();
+        libraries.reset();
         if !std::thread::panicking() {
             assert!(problems.is_empty(), "the emulator found:\n{}", problems.join("\n"));
         }

@@ -37,9 +37,10 @@ unsafe impl Send for Context {}
 unsafe impl Sync for Context {}
 
 impl Context {
-    /// Retains a card's primary context; the driver was started when the card was found.
+    /// Retains a card's primary context.
     pub(super) fn open(card: &Card) -> Result<Arc<Context>, DeviceError> {
         let name = format!("cuda:{}", card.index);
+        explain(&name, "cuInit", result::init())?;
         let device = explain(&name, "cuDeviceGet", result::device::get(card.index as i32))?;
         // SAFETY: the driver gave this device; the context is released once, in `drop`.
         let retained = unsafe { result::primary_ctx::retain(device) };
@@ -61,6 +62,11 @@ impl Context {
     pub(super) fn enter(&self) -> Result<(), DeviceError> {
         // SAFETY: the context is retained until `drop`.
         self.check("cuCtxSetCurrent", unsafe { result::ctx::set_current(self.raw) })
+    }
+
+    /// Bytes of memory that nobody uses.
+    pub(super) fn free_memory(&self) -> Result<usize, DeviceError> {
+        Ok(self.check("cuMemGetInfo", result::mem_get_info())?.0)
     }
 
     fn check<T>(

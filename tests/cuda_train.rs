@@ -1,0 +1,232 @@
+//! Training on the emulated device beside the CPU: accuracy, equal bits between ways of queueing
+//! and between runs, resuming, refusals, and plans that need every kind of op.
+
+mod common;
+
+use ironwarp::exec::cuda::Replay;
+use ironwarp::prelude::*;
+use ndarray::{Array1, Array2};
+
+/// Rows of two features and a class that follows from them.
+fn classes(rows: usize) -> Dataset {
+    let value = |i: usize, j: usize| ((i * 7 + j * 13) % 23) as f32 / 11.0 - 1.0;
+    let x = Array2::from_shape_fn((rows, 4), |(i, j)| value(i, j));
+    let y: Array1<u32> =
+        x.outer_iter().map(|r| u32::from(r[0] + r[1] > 0.0) + u32::from(r[2] > 0.3)).collect();
+    Dataset::from_arrays(x, y).expect("sound data")
+}
+
+fn model() -> Model {
+    Model::input(4).dense(16).relu().dropout(0.2).dense(3)
+}
+
+fn trainer(device: Device) -> Trainer {
+    Trainer::new(&model(), Adam::new(0.01))
+        .device(device)
+        .seed(3)
+        .clip_norm(5.0)
+        .build()
+        .expect("builds")
+}
+
+fn fit<'a>(epochs: usize) -> Fit<'a> {
+    Fit::epochs(epochs).batch(8).progress(Progress::Silent)
+}
+
+fn weights(trainer: &Trainer) -> Vec<u32> {
+    let names = ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"];
+    let all = names.iter().flat_map(|name| trainer.parameter(name).expect("a parameter"));
+    all.map(f32::to_bits).collect()
+}
+
+fn cuda() -> Device {
+    Device::cuda(0).expect("the emulated device")
+}
+
+#[test]
+fn graphs_steps_and_single_steps_give_the_same_bits() {
+    let Some(_session) = emulator::session() else { return };
+    let data = classes(45);
+    let run = |device: Device, callback: bool| {
+        let mut trainer = trainer(device);
+        let mut listener = Listener;
+        let mut fit = fit(3);
+        if callback {
+            // Whoever listens to steps gets them one by one.
+            fit = fit.callback(&mut listener);
+        }
+        let history = trainer.fit(&data, fit).expect("trains");
+        (weights(&trainer), history.epochs.iter().map(|e| e.loss.to_bits()).collect::<Vec<_>>())
+    };
+    let bursts = run(cuda(), false);
+    assert_eq!(bursts, run(cuda(), false), "two runs");
+    assert_eq!(bursts, run(cuda().replay(Replay::Steps), false), "launch by launch");
+    assert_eq!(bursts, run(cuda(), true), "step by step");
+}
+
+struct Listener;
+
+impl Callback for Listener {}
+
+#[test]
+fn the_device_learns_as_the_cpu_does() {
+    let Some(_session) = emulator::session() else { return };
+    let data = classes(60);
+    let losses = |device| {
+        let mut trainer = trainer(device);
+        let history = trainer.fit(&data, fit(5)).expect("trains");
+        let accuracy = trainer.evaluate(&data).expect("evaluates").metric("accuracy");
+        (history.epochs.iter().map(|e| e.loss).collect::<Vec<_>>(), accuracy.expect("measured"))
+    };
+    let (cpu, gpu) = (losses(Device::cpu()), losses(cuda()));
+    println!("cpu {:?}\ngpu {:?}", cpu.0, gpu.0);
+    for (c, g) in cpu.0.iter().zip(&gpu.0) {
+        assert!((c - g).abs() <= common::bounds::FREE_RUNNING * c.abs().max(1.0), "{c} and {g}");
+    }
+    assert_eq!(cpu.1, gpu.1);
+}
+
+/// A dataset whose row 21 makes the loss infinite.
+fn poisoned() -> Dataset {
+    let x =
+        Array2::from_shape_fn((40, 4), |(i, j)| if i == 21 { 3e38 } else { (i + j) as f32 / 40.0 });
+    let y: Array1<f32> = (0..40).map(|i| i as f32 / 40.0).collect();
+    Dataset::from_arrays(x, y).expect("sound data")
+}
+
+#[test]
+fn a_step_that_is_not_finite_changes_nothing_and_names_the_layer() {
+    let Some(_session) = emulator::session() else { return };
+    let data = poisoned();
+    let run = |device: Device| {
+        let model = Model::input(4).dense(8).relu().dense(1);
+        let mut trainer =
+            Trainer::new(&model, Adam::new(0.01)).device(device).build().expect("builds");
+        let error = trainer.fit(&data, fit(2)).expect_err("a row overflows").to_string();
+        let weights = weights(&trainer);
+        // The same batch again: still refused, still nothing changed.
+        let again = trainer.fit(&data, fit(2)).expect_err("the same row").to_string();
+        assert_eq!(error, again);
+        assert_eq!(weights, self::weights(&trainer));
+        (error, trainer.steps(), weights)
+    };
+    let (cpu, gpu) = (run(Device::cpu()), run(cuda()));
+    assert_eq!((&cpu.0, cpu.1), (&gpu.0, gpu.1));
+    assert_eq!(gpu, run(cuda().replay(Replay::Steps)));
+}
+
+#[test]
+fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
+    let Some(_session) = emulator::session() else { return };
+    let data = classes(45);
+    let whole = {
+        let mut trainer = trainer(cuda());
+        trainer.fit(&data, fit(3)).expect("trains");
+        weights(&trainer)
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.safetensors");
+    for stop in [1, 5, 6, 7, 17] {
+        let mut first = trainer(cuda());
+        first.fit(&data, fit(3).step_limit(stop)).expect("trains");
+        first.save_checkpoint(&path).expect("saves");
+        let mut second = trainer(cuda());
+        second.resume(&path).expect("resumes");
+        second.fit(&data, fit(3)).expect("trains");
+        assert_eq!(whole, weights(&second), "stopped after {stop} steps");
+    }
+}
+
+#[test]
+fn options_that_need_the_host_work_as_on_the_cpu() {
+    let Some(_session) = emulator::session() else { return };
+    let (data, test) = (classes(45), classes(20));
+    let run = |device: Device| {
+        let model = model();
+        let builder = Trainer::new(&model, Sgd::new(0.1).momentum(0.9)).device(device);
+        let mut trainer = builder.seed(4).average(0.9).build().expect("builds");
+        let fit = fit(4)
+            .accumulate(2)
+            .validate(&test)
+            .schedule(Schedule::Cosine { minimum: 0.01 })
+            .early_stopping(EarlyStopping::default());
+        let history = trainer.fit(&data, fit).expect("trains");
+        trainer.use_averages().expect("kept");
+        let model = trainer.trained().expect("a model");
+        let outputs = model.predict(&test).expect("predicts").into_raw_vec_and_offset().0;
+        let losses: Vec<f64> = history
+            .epochs
+            .iter()
+            .flat_map(|e| [e.loss, e.validation_loss.expect("validated")])
+            .collect();
+        (losses, outputs)
+    };
+    let (cpu, gpu) = (run(Device::cpu()), run(cuda()));
+    assert_eq!(cpu.0.len(), gpu.0.len());
+    let close = |a: f64, b: f64| (a - b).abs() <= common::bounds::FREE_RUNNING * a.abs().max(1.0);
+    assert!(cpu.0.iter().zip(&gpu.0).all(|(a, b)| close(*a, *b)), "{:?} and {:?}", cpu.0, gpu.0);
+    let outputs = cpu.1.iter().zip(&gpu.1);
+    assert!(outputs.into_iter().all(|(a, b)| close(f64::from(*a), f64::from(*b))));
+    assert_eq!(gpu, run(cuda()), "two runs");
+}
+
+#[test]
+fn every_layer_trains() {
+    let Some(_session) = emulator::session() else { return };
+    let x = Array2::from_shape_fn((30, 6), |(i, j)| ((i * 5 + j * 3) % 11) as u32);
+    let y: Array1<u32> = x.outer_iter().map(|row| row.sum() % 3).collect();
+    let data = Dataset::from_arrays(x, y).expect("sound data");
+    let losses = |device: Device| {
+        let model = Model::indices(6)
+            .layer(Embedding::new(11, 8))
+            .layer(LayerNorm::new())
+            .flatten()
+            .layer(Residual::new(Dense::new(48)))
+            .layer(RmsNorm::new())
+            .layer(Activation::Gelu)
+            .dropout(0.1)
+            .dense(3);
+        let mut trainer =
+            Trainer::new(&model, AdamW::new(0.01)).device(device).build().expect("builds");
+        let history = trainer.fit(&data, fit(3)).expect("trains");
+        history.epochs.iter().map(|e| e.loss).collect::<Vec<_>>()
+    };
+    let (cpu, gpu) = (losses(Device::cpu()), losses(cuda()));
+    let close =
+        |(a, b): (&f64, &f64)| (a - b).abs() <= common::bounds::FREE_RUNNING * a.abs().max(1.0);
+    assert!(cpu.iter().zip(&gpu).all(close), "{cpu:?} and {gpu:?}");
+}
+
+#[test]
+fn memory_is_flat_and_given_back() {
+    let Some(session) = emulator::session() else { return };
+    let data = classes(45);
+    {
+        let (mut one, mut two) = (trainer(cuda()), trainer(cuda()));
+        one.fit(&data, fit(1)).expect("trains");
+        let bytes = session.counts().device_bytes;
+        one.fit(&data, fit(3)).expect("trains");
+        assert_eq!(
+            bytes,
+            session.counts().device_bytes,
+            "after the first step nothing is allocated"
+        );
+        two.fit(&data, fit(1)).expect("trains");
+        drop(one);
+        assert!(session.counts().device_bytes < 2 * bytes, "a trainer's memory goes with it");
+        two.evaluate(&data).expect("the other lives on");
+    }
+    assert!(session.counts().nothing_lives(), "{:?}", session.counts());
+}
+
+#[test]
+fn too_little_memory_is_an_error_and_a_smaller_batch_fits() {
+    let Some(session) = emulator::session() else { return };
+    session.configure(emulator::Settings { memory: 3 << 20, ..session.settings() });
+    let data = classes(20_000);
+    let mut large = trainer(cuda());
+    let error = large.fit(&data, Fit::epochs(1).batch(20_000).step_limit(1)).expect_err("3 MiB");
+    assert!(error.to_string().starts_with("out of memory on `cuda:0`"), "{error}");
+    let small = Fit::epochs(1).batch(8).step_limit(2).progress(Progress::Silent);
+    large.fit(&data, small).expect("fits");
+}
