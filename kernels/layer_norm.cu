@@ -10,7 +10,7 @@
 
 //@ rows.cuh
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS<1>)
     layer_norm(const Live* live, const float* x, const float* weight, const float* bias, float* y,
                float* means, float* reciprocals) {
     __shared__ __align__(16) float partial[2][WARPS];
@@ -61,7 +61,7 @@ DEVICE void normalise(float (&v)[2][VECTOR], const float* weight, u32 i, float m
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS<2>)
     layer_norm_gradient(const Live* live, const float* x, const float* means,
                         const float* reciprocals, const float* g, const float* weight, float* dx) {
     __shared__ __align__(16) float partial[2][WARPS];

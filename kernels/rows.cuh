@@ -1,15 +1,17 @@
 // Rows of WIDTH elements, each taken by a team of TEAM threads: a part of a warp, a warp, or a block.
 //
 // Elements come in groups of VECTOR; a thread's group k starts at element (k TEAM + lane) VECTOR. The
-// first HELD groups of a row stay in registers, KEEP elements of each array at most; later ones are
-// read again when they are needed again, which the second-level cache serves as a rule.
+// first HELD groups of a row stay in registers, KEEP elements of all its arrays at most; later ones
+// are read again when they are needed again, which the second-level cache serves as a rule.
 
 constexpr int VECTOR = WIDTH % 4 == 0 ? 4 : 1;
 constexpr int SPAN = TEAM * VECTOR;
 constexpr int GROUPS = (WIDTH + SPAN - 1) / SPAN;
-constexpr int HELD = GROUPS < KEEP / VECTOR ? GROUPS : KEEP / VECTOR;
 constexpr int THREADS = TEAM < 128 ? 128 : TEAM;
 constexpr int WARPS = TEAM < 32 ? 1 : TEAM / 32;
+// Blocks that a multiprocessor's registers must do for where N arrays are held; 0 leaves it to the
+// compiler, which may spill for a third block of 512 threads.
+template <int N> constexpr int BLOCKS = TEAM < 512 ? 0 : GROUPS * VECTOR * N <= 16 ? 2 : 1;
 
 // The threads that share a row. All teams of a block take the same number of turns, so that all its
 // threads meet in sums: a team without a row works on the last one and writes nothing.
@@ -45,6 +47,9 @@ struct Team {
 
 // A thread's groups of the same row of N arrays.
 template <int N> struct Row {
+    static constexpr int MOST = KEEP / (N * VECTOR);
+    static constexpr int HELD = GROUPS < MOST ? GROUPS : MOST;
+
     const float* start[N];
     u32 lane;
     float held[HELD][N][VECTOR];

@@ -8,7 +8,7 @@
 
 //@ rows.cuh
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS<1>)
     softmax(const Live* live, const float* x, float* y) {
     __shared__ __align__(16) float partial[2][WARPS];
     for (Team team(partial, SIZE(ROWS)); team.goes_on(); team.next()) {
@@ -44,7 +44,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS<2>)
     softmax_gradient(const Live* live, const float* y, const float* g, float* dx) {
     __shared__ __align__(16) float partial[2][WARPS];
     for (Team team(partial, SIZE(ROWS)); team.goes_on(); team.next()) {

@@ -12,7 +12,7 @@
 
 //@ rows.cuh
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS<1>)
     softmax_cross_entropy(const Live* live, const float* x, const u32* labels, const float* soft,
                           float* losses, float* sums) {
     __shared__ __align__(16) float partial[2][WARPS];
@@ -53,7 +53,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS<HARD ? 1 : 2>)
     softmax_cross_entropy_gradient(const Live* live, const float* x, const u32* labels,
                                    const float* soft, const float* sums, const float* upstream,
                                    float* dx) {

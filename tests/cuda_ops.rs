@@ -1,4 +1,4 @@
-//! Every op's CUDA kernels, over the op's own cases, on the emulated device: against the definition,
+//! Every op's CUDA kernels, over the op's own cases, on the device: against the definition,
 //! and the same bits in every order of threads and blocks and for every content of fresh memory.
 
 mod common;

@@ -1,4 +1,4 @@
-//! Training on the emulated device beside the CPU: accuracy, equal bits between ways of queueing
+//! Training on the device beside the CPU: accuracy, equal bits between ways of queueing
 //! and between runs, resuming, refusals, and plans that need every kind of op.
 
 mod common;
@@ -40,7 +40,7 @@ fn weights(trainer: &Trainer) -> Vec<u32> {
 }
 
 fn cuda() -> Device {
-    Device::cuda(0).expect("the emulated device")
+    Device::cuda(0).expect("a device")
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn every_layer_trains() {
 }
 
 #[test]
-fn memory_is_flat_and_given_back() {
+fn emulated_memory_is_flat_and_given_back() {
     let Some(session) = emulator::session() else { return };
     let data = classes(45);
     {
@@ -220,7 +220,7 @@ fn memory_is_flat_and_given_back() {
 }
 
 #[test]
-fn too_little_memory_is_an_error_and_a_smaller_batch_fits() {
+fn emulated_too_little_memory_is_an_error_and_a_smaller_batch_fits() {
     let Some(session) = emulator::session() else { return };
     session.configure(emulator::Settings { memory: 3 << 20, ..session.settings() });
     let data = classes(20_000);

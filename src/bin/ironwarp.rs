@@ -1,10 +1,14 @@
 //! The command line.
 
+use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ironwarp::exec::Device;
 use ironwarp::exec::doctor::Diagnosis;
+use ironwarp::train::Trial;
+use serde::Serialize;
 
 /// Trains neural networks.
 #[derive(Parser)]
@@ -17,7 +21,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Tells what training on an NVIDIA GPU needs, what of it is here, and what to do about the
-    /// rest; fails where no GPU can be used.
+    /// rest; then trains one step on each GPU and compares it with the CPU's. Fails where no GPU
+    /// can be used or one computes wrongly.
     Doctor {
         /// One JSON object in place of the text.
         #[arg(long)]
@@ -25,10 +30,74 @@ enum Command {
     },
 }
 
+/// All that the doctor has to tell.
+#[derive(Serialize)]
+struct Findings {
+    #[serde(flatten)]
+    diagnosis: Diagnosis,
+    /// One for each card that should be usable.
+    trials: Vec<Tried>,
+}
+
+/// A trial, or why there was none.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Tried {
+    Compared(Trial),
+    Failed { device: String, problem: String },
+}
+
+impl Findings {
+    fn of_this_machine() -> Findings {
+        let diagnosis = Diagnosis::of_this_machine();
+        let usable = diagnosis.cards.iter().filter(|card| card.problem.is_none());
+        let trials = match diagnosis.is_ready() {
+            true => usable.map(|card| Tried::on(card.card.index)).collect(),
+            false => vec![],
+        };
+        Findings { diagnosis, trials }
+    }
+
+    fn are_good(&self) -> bool {
+        let good = |tried: &Tried| matches!(tried, Tried::Compared(trial) if trial.is_within());
+        self.diagnosis.is_ready() && self.trials.iter().all(good)
+    }
+}
+
+impl Tried {
+    fn on(index: usize) -> Tried {
+        let trial = Device::cuda(index).map_err(Into::into).and_then(|d| Trial::of(&d));
+        trial.map_or_else(
+            |error| Tried::Failed { device: format!("cuda:{index}"), problem: error.to_string() },
+            Tried::Compared,
+        )
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.diagnosis)?;
+        self.trials.iter().try_for_each(|tried| match tried {
+            Tried::Compared(trial) => {
+                let Trial { device, difference, allowed } = trial;
+                let verdict = if trial.is_within() { "" } else { ": it computes WRONGLY" };
+                write!(
+                    f,
+                    "\nOne training step on {device} differs from the CPU's by {difference:.1e} of \
+                     a parameter, {allowed:.1e} is allowed{verdict}."
+                )
+            }
+            Tried::Failed { device, problem } => {
+                write!(f, "\nTraining one step on {device} FAILED: {problem}")
+            }
+        })
+    }
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     let Command::Doctor { json } = Arguments::parse().command;
-    let diagnosis = Diagnosis::of_this_machine();
-    let text = if json { serde_json::to_string_pretty(&diagnosis)? } else { diagnosis.to_string() };
+    let findings = Findings::of_this_machine();
+    let text = if json { serde_json::to_string_pretty(&findings)? } else { findings.to_string() };
     writeln!(std::io::stdout(), "{text}")?;
-    Ok(if diagnosis.is_ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if findings.are_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -51,7 +51,7 @@ pub(super) struct RowLaunch {
     pub(super) kernel: Kernel,
     /// Name of the entry in it.
     pub(super) entry: &'static str,
-    /// Arrays of which a thread holds its part of a row.
+    /// Arrays whose rows a thread holds its part of.
     pub(super) arrays: usize,
     /// What it is given after the control block.
     pub(super) arguments: Vec<Argument>,
@@ -59,8 +59,10 @@ pub(super) struct RowLaunch {
 
 impl RowLaunch {
     /// Most elements, of all arrays together, that a thread of a block holds: each of 512 threads has
-    /// 128 registers. In a warp it holds all that it has.
-    const HELD: usize = 48;
+    /// 128 registers.
+    const HELD: usize = 40;
+    /// The same where a team lies in a warp: two arrays whole.
+    const HELD_IN_WARP: usize = 64;
     /// Threads of a block of several teams.
     const THREADS: usize = 128;
 
@@ -77,7 +79,7 @@ impl RowLaunch {
             0..=1024 => rows.width.div_ceil(4).next_power_of_two().min(32),
             _ => (rows.width * self.arrays).div_ceil(16).next_power_of_two().min(512),
         };
-        let keep = if team <= 32 { 32 } else { Self::HELD / self.arrays };
+        let keep = if team <= 32 { Self::HELD_IN_WARP } else { Self::HELD };
         let threads = team.max(Self::THREADS) as u32;
         let all = types.inputs.iter().chain(&types.outputs).map(|t| &t.shape);
         let kernel = self.kernel.constant("WIDE", u32::from(is_wide(all, capacity)));

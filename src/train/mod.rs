@@ -18,6 +18,7 @@ mod session;
 mod state;
 mod trained;
 mod trainer;
+mod trial;
 
 pub use callback::{Callback, EarlyStopping, Flow, StepReport};
 pub use checkpoint::Checkpoints;
@@ -28,3 +29,4 @@ pub use options::Fit;
 pub use progress::Progress;
 pub use trained::Trained;
 pub use trainer::{Trainer, TrainerBuilder};
+pub use trial::Trial;

@@ -52,7 +52,8 @@ pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec
     }
 }
 
-/// Additions along the longest path of a row's sum: 16 lanes, then a tree.
+/// Additions along the longest path of a row's sum: 16 lanes, then a tree. On CUDA: the elements of a
+/// thread, a tree over its team's lanes, then up to 16 warps in a row; for no width is that more.
 fn lanes_depth(width: usize) -> f64 {
     width.div_ceil(16) as f64 + 4.0
 }
@@ -91,7 +92,8 @@ fn identity() -> Program {
 }
 
 /// Depth of the summation tree times `u Σ|x|`: 64 or 1024/16 in a block, then the blocks, then the
-/// parts; squares and the division of a mean round once more. A maximum is exact.
+/// parts; squares and the division of a mean round once more. A maximum is exact. On CUDA a
+/// thread's sum has at most one in 32 of the elements, or 16 if there are no more; trees follow.
 fn reduce(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64>> {
     if case.op.label().starts_with("max") {
         return results.iter().map(|r| vec![0.0; r.len()]).collect();
@@ -99,7 +101,7 @@ fn reduce(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64
     let absolute = vec![inputs[0].iter().map(|x| x.abs()).collect()];
     let sums = reference(&*case.op, case, &absolute);
     let length = inputs[0].len() as f64 / results[0].len() as f64;
-    let depth = length.min(64.0) + 5.0 + length / 64.0 + 2.0;
+    let depth = length.min(64.0) + 5.0 + length / 32.0 + 2.0;
     sums.iter().map(|s| s.iter().map(|s| depth * U * s).collect()).collect()
 }
 

@@ -41,6 +41,9 @@ impl Problem {
     }
 }
 
+/// The oldest compute capability that kernels are compiled for in the tests.
+const OLDEST_CARD: (u32, u32) = (7, 5);
+
 /// What to do without a driver.
 pub(super) const DRIVER_FIX: &str =
     "install it with your distribution's tools; start a container with `--gpus all`";
@@ -82,6 +85,12 @@ pub(super) fn fit(
 ) -> Result<Architecture, Problem> {
     let named = |(major, minor): (u32, u32)| format!("{major}.{minor}");
     let older = "`pip install nvidia-cuda-nvrtc-cu12`";
+    if capability < OLDEST_CARD {
+        return Err(Problem::new(
+            format!("the card has compute capability {}, and 7.5 is needed", named(capability)),
+            "train on the CPU, or on a newer card (Turing, of 2018, or later)",
+        ));
+    }
     if nvrtc.0 > driver.0 {
         return Err(Problem::new(
             format!("NVRTC {} is newer than the driver, of CUDA {}", named(nvrtc), named(driver)),
@@ -167,11 +176,12 @@ mod tests {
         assert_eq!(fit((8, 9), (13, 0), (12, 8)), Ok("compute_80".into()));
         let text = fit((9, 0), (12, 8), (13, 5)).unwrap_err();
         assert_eq!(text, "NVRTC 13.5 is newer than the driver, of CUDA 12.8");
-        let text = fit((7, 0), (13, 0), (13, 0)).unwrap_err();
-        assert_eq!(text, "the card has compute capability 7.0, and NVRTC 13.0 begins at 7.5");
+        let text = super::fit((7, 5), (13, 0), (13, 0), &KNOWN[1..]).unwrap_err().what;
+        assert_eq!(text, "the card has compute capability 7.5, and NVRTC 13.0 begins at 8.0");
+        let text = fit((7, 0), (13, 0), (12, 8)).unwrap_err();
+        assert_eq!(text, "the card has compute capability 7.0, and 7.5 is needed");
         let text = fit((8, 9), (13, 0), (13, 5)).unwrap_err();
         assert!(text.contains("does not know compute capability 8.9"), "{text}");
-        assert!(fit((7, 0), (13, 0), (13, 0)).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::cache::{Cache, Ingredients, NoCache};
+use super::debug;
 use super::nvrtc::{Failure, Form, Nvrtc, nvrtc};
 use crate::error::DeviceError;
 use crate::op::launch::Kernel;
@@ -136,6 +137,7 @@ impl Compiler {
             version: env!("CARGO_PKG_VERSION"),
         }
         .key();
+        debug::write_source(source, &options, key);
         if let Some(code) = self.cache.as_ref().and_then(|cache| cache.lookup(key)) {
             return Ok(code);
         }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use burst::Burst;
 
 use super::compile::{Compiler, KernelSource};
+use super::debug::{self, Times};
 use super::driver::{Address, Context, Event, Function, Graph, Memory, Pinned, Prepared, Stream};
 use crate::error::DeviceError;
 use crate::exec::{Executor, FeedMut, PlanId, Resident};
@@ -63,6 +64,8 @@ struct Loaded {
     burst: Burst,
     /// Launches of each step.
     steps: Vec<Vec<Prepared>>,
+    /// Where steps are timed.
+    times: Option<Times>,
     /// The plan's arena, then scratch memory, then tickets.
     memory: Memory,
     feeds: HashMap<BufferId, Staging>,
@@ -211,7 +214,7 @@ impl Staging {
 
 impl Executor for CudaExecutor {
     fn resident(&mut self) -> Option<&mut dyn Resident> {
-        Some(self)
+        (!debug::times_steps()).then_some(self)
     }
 
     fn load(&mut self, plan: Arc<Plan>) -> Result<PlanId, DeviceError> {
@@ -251,7 +254,17 @@ impl Executor for CudaExecutor {
             feeds.insert(*buffer, Staging::new(&self.context, bytes)?);
         }
         self.stream.synchronize()?;
-        self.plans.push(Loaded { plan, graphs, burst: Burst::default(), steps, memory, feeds });
+        debug::show(&plan, &steps, scratch_end + 4 * tickets);
+        let times = Times::new(&self.context, &plan)?;
+        self.plans.push(Loaded {
+            plan,
+            graphs,
+            times,
+            burst: Burst::default(),
+            steps,
+            memory,
+            feeds,
+        });
         Ok(PlanId(self.plans.len() - 1))
     }
 
@@ -313,14 +326,17 @@ impl Executor for CudaExecutor {
 
     fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live) -> Result<(), DeviceError> {
         self.context.enter()?;
-        let loaded = &self.plans[plan.0];
+        let loaded = &mut self.plans[plan.0];
         assert!(live.rows <= loaded.plan.capacity, "invariant: the trainer keeps to the capacity");
         self.control.set_live(live, 0, None);
         let to = self.lasting.address() + self.control.start as Address;
         self.stream.upload(to, &self.control.bytes)?;
+        if let Some(times) = &mut loaded.times {
+            return times.run(&self.stream, &loaded.steps, steps);
+        }
         match loaded.graphs.iter().find(|(range, _)| *range == steps) {
             Some((_, graph)) => self.stream.replay(graph),
-            None => self.launch_all(&loaded.steps[steps]),
+            None => self.launch_all(&self.plans[plan.0].steps[steps]),
         }
     }
 

@@ -112,6 +112,9 @@ fn open_driver(places: &[Place]) -> Result<Driver, Missing> {
         Ok(code) => return Err(unusable(library, format!("cuDriverGetVersion failed: {code}"))),
         Err(problem) => return Err(unusable(library, problem)),
     }
+    if let Some(problem) = too_old(split_version(version)) {
+        return Err(unusable(library, problem));
+    }
     if !is_what_cudarc_calls(&library) {
         let problem = format!(
             "another libcuda.so comes first on LD_LIBRARY_PATH or in the system's list, before {}; \
@@ -121,6 +124,14 @@ fn open_driver(places: &[Place]) -> Result<Driver, Missing> {
         return Err(unusable(library, problem));
     }
     Ok(Driver { library, cuda: split_version(version) })
+}
+
+/// Why a driver of this CUDA version can't be used, if it is older than what `tests/versions.rs`
+/// says the crate calls, and than the bindings are checked for.
+fn too_old(version: (u32, u32)) -> Option<String> {
+    let (major, minor) = version;
+    let text = || format!("it is of CUDA {major}.{minor}, and 12.0 is needed; update it");
+    (version < (12, 0)).then(text)
 }
 
 /// CUDA writes version 13.4 as 13040.
@@ -328,6 +339,16 @@ mod tests {
         let folder = folder.path().canonicalize().unwrap();
         let found = builtins_beside(&folder.join("libnvrtc.so.12"));
         assert_eq!(found, [folder.join("libnvrtc-builtins.so.12.9")]);
+    }
+
+    #[test]
+    fn drivers_before_cuda_12_are_refused() {
+        assert_eq!(
+            too_old((11, 8)),
+            Some("it is of CUDA 11.8, and 12.0 is needed; update it".into())
+        );
+        assert_eq!(too_old((12, 0)), None);
+        assert_eq!(too_old((13, 0)), None);
     }
 
     #[test]

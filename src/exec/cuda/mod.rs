@@ -3,6 +3,7 @@
 mod cache;
 mod cards;
 mod compile;
+mod debug;
 pub mod doctor;
 mod driver;
 mod executor;

@@ -21,6 +21,9 @@ pub(super) fn launches(
     let dims = types.inputs[0].shape.dims();
     let (first, last) = (op.axes[0], op.axes[op.axes.len() - 1]);
     let inner: usize = dims[last + 1..].iter().map(|d| d.size(1)).product();
+    if inner == 0 {
+        return Launches::default();
+    }
     let outer = Shape(dims[..first].to_vec());
     let reduced = Shape(dims[first..=last].to_vec());
     let kernel = Kernel::new("reduce").constant("REDUCTION", name(op.reduction));

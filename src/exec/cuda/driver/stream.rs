@@ -8,6 +8,7 @@ use cudarc::driver::{result, sys};
 
 use super::{Address, Context, Pinned, Prepared};
 use crate::error::DeviceError;
+use crate::exec::cuda::library::driver;
 
 /// A queue of work.
 #[derive(Debug)]
@@ -153,9 +154,40 @@ unsafe impl Send for Event {}
 impl Event {
     /// An event that has passed.
     pub(in crate::exec::cuda) fn new(context: &Arc<Context>) -> Result<Event, DeviceError> {
-        let made = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING);
-        let raw = context.check("cuEventCreate", made)?;
+        Event::with(context, sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)
+    }
+
+    /// An event that [`Event::milliseconds_until`] can read.
+    pub(in crate::exec::cuda) fn timed(context: &Arc<Context>) -> Result<Event, DeviceError> {
+        Event::with(context, sys::CUevent_flags::CU_EVENT_DEFAULT)
+    }
+
+    fn with(context: &Arc<Context>, flags: sys::CUevent_flags) -> Result<Event, DeviceError> {
+        let raw = context.check("cuEventCreate", result::event::create(flags))?;
         Ok(Event { raw, context: context.clone() })
+    }
+
+    /// The time from this event to a later one. Both are timed and have passed.
+    pub(in crate::exec::cuda) fn milliseconds_until(
+        &self,
+        later: &Event,
+    ) -> Result<f32, DeviceError> {
+        type Elapsed = unsafe extern "C" fn(*mut f32, sys::CUevent, sys::CUevent) -> sys::CUresult;
+        // The bindings call a second form, which drivers before CUDA 12.8 do not have.
+        let name = c"cuEventElapsedTime";
+        let driver = driver().map_err(ToString::to_string);
+        // SAFETY: the function has had this type since CUDA 2.
+        let found = driver.and_then(|driver| unsafe { driver.library.symbol::<Elapsed>(name) });
+        let elapsed = found.map_err(|message| DeviceError::Driver {
+            device: self.context.name().into(),
+            call: "cuEventElapsedTime",
+            message,
+        })?;
+        let mut milliseconds = 0.0;
+        // SAFETY: both events live, and one float is written.
+        let read = unsafe { elapsed(&mut milliseconds, self.raw, later.raw) };
+        self.context.check("cuEventElapsedTime", read.result())?;
+        Ok(milliseconds)
     }
 
     /// Sets it to the end of the stream's work so far.
