@@ -3,6 +3,7 @@
 use super::row_shape;
 use crate::cpu::{math, simd};
 use crate::op::kernel::Shared;
+use crate::op::rows::{largest, total, total_of_pairs};
 use crate::op::{CallTypes, CpuKernel, Live, Operand, Split, TaskIo};
 use crate::tensor::Shape;
 
@@ -84,11 +85,11 @@ impl simd::Vectorised for Forward<'_, '_> {
             let target = Target::new(kernel, targets, first + i);
             let chosen = match target.row {
                 Shared::U32(label) => x.get(label[0] as usize).map_or(f32::NAN, |x| lse - x),
-                Shared::F32(t) => total(x, |i, x| t[i] * (lse - x)),
+                Shared::F32(t) => total_of_pairs(t, x, |t, x| t * (lse - x)),
             };
             *loss = target.keep * chosen;
             if target.rest > 0.0 {
-                *loss += target.rest * total(x, |_, x| lse - x);
+                *loss += target.rest * total(x, |x| lse - x);
             }
             *sum = lse;
         }
@@ -125,7 +126,7 @@ impl simd::Vectorised for Backward<'_, '_> {
                     }
                 }
                 Shared::F32(t) => {
-                    let mass = keep * total(t, |_, t| t) + rest * classes as f32;
+                    let mass = keep * total(t, |t| t) + rest * classes as f32;
                     for ((o, &x), &t) in out.iter_mut().zip(x).zip(t) {
                         *o = scale * (math::exp(x - lse) * mass - (keep * t + rest));
                     }
@@ -135,32 +136,8 @@ impl simd::Vectorised for Backward<'_, '_> {
     }
 }
 
-const LANES: usize = 16;
-
-/// Sum over a row in a fixed order: 16 lanes, then a tree.
-#[inline(always)]
-fn total(x: &[f32], f: impl Fn(usize, f32) -> f32) -> f32 {
-    let mut lanes = [0.0; LANES];
-    for (group, chunk) in x.chunks(LANES).enumerate() {
-        for (lane, &x) in chunk.iter().enumerate() {
-            lanes[lane] += f(group * LANES + lane, x);
-        }
-    }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-    }
-    lanes[0]
-}
-
 #[inline(always)]
 fn row_log_sum_exp(x: &[f32]) -> f32 {
-    let mut largest = f32::NEG_INFINITY;
-    for &x in x {
-        largest = if x > largest { x } else { largest };
-    }
-    largest + math::log(total(x, |_, x| math::exp(x - largest)))
+    let largest = largest(x);
+    largest + math::log(total(x, |x| math::exp(x - largest)))
 }
