@@ -3,10 +3,11 @@
 // Shapes: with h = HEIGHT, l = LENGTH and w = WIDTH, A is [BATCH, h, l], or [BATCH, l, h] with
 // TRANSPOSE_A; B is [BATCH, l, w], or [BATCH, w, l] with TRANSPOSE_B, and without BATCH where it is
 // SHARED_B; outputs are [BATCH, h, w]. BATCH, h and l may depend on the rows in use.
-// Outputs are overwritten.
+// Outputs are overwritten. With ROW_SUMS, it names one more output: the sums of the rows of op(A), [h].
 // Computes in f32: one accumulator an element, from 0, fused multiply-adds, k ascending: the bits of
 // src/cpu/gemm.rs, whatever the tile. With PARTS > 1, sums over CHUNK of k each are left in scratch
-// memory, and the last block of a tile to arrive adds them in ascending order.
+// memory, and the last block of a tile to arrive adds them in ascending order. Row sums, k ascending
+// too, are added by the blocks of the first column, from the tiles that they have in shared memory.
 // Floor: 2 BATCH h w l flops; every operand read once, every output written once. Predicted, not
 // measured: two thirds of the f32 peak where 128 x 128 tiles fill the card, less for smaller tiles.
 //
@@ -159,6 +160,17 @@ struct Place {
     index_t matrix, row, column;
 };
 
+#ifdef ROW_SUMS
+static_assert(ROWS <= THREADS);
+
+// Adds a tile's part to the sum of the thread's row; past the end of k there are zeros.
+DEVICE void add_row(float& sum, const float* tile) {
+    if (threadIdx.x >= ROWS) return;
+#pragma unroll
+    for (int k = 0; k < DEPTH; k++) sum += tile[k * A::PITCH + threadIdx.x];
+}
+#endif
+
 // Which tile a block has. Blocks that run at the same time take bands of eight tiles' rows, column by
 // column, so that they find each other's operands in the L2 cache.
 DEVICE Place place(index_t block, index_t tiles_down) {
@@ -218,6 +230,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) matmul(
     next_b.put(b_tiles[0]);
     __syncthreads();
     int now = 0;
+#ifdef ROW_SUMS
+    float row_sum = 0.0f;
+#endif
     for (index_t k = begin; k < end; k += DEPTH) {
         const bool more = k + DEPTH < end;
         if (more) {
@@ -225,6 +240,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) matmul(
             next_b.fetch(end - k - DEPTH, -0.0f);
         }
         multiply(c, a_tiles[now] + corner.row, b_tiles[now] + corner.column);
+#ifdef ROW_SUMS
+        if (at.column == 0) add_row(row_sum, a_tiles[now]);
+#endif
         now ^= 1;
         if (more) {
             next_a.put(a_tiles[now]);
@@ -234,6 +252,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) matmul(
     }
 
     const index_t m = SIZE(HEIGHT), first = at.matrix * m;
+#ifdef ROW_SUMS
+    const index_t own = at.row + threadIdx.x;
+    const bool sums = at.column == 0 && threadIdx.x < ROWS && own < m;
+#if PARTS > 1
+    if (sums) scratch[PARTS * (index_t)STRIDE + blockIdx.y * m + own] = row_sum;
+#else
+    if (sums) ROW_SUMS[own] = row_sum;
+#endif
+#endif
 #pragma unroll
     for (int i = 0; i < THREAD_ROWS; i++) {
         const index_t row = at.row + corner.row + apart<THREAD_ROWS, LANES_DOWN>(i);
@@ -260,6 +287,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) matmul(
     const index_t parts = parts_of(SIZE(LENGTH));
     if (!last_to_arrive(tickets + blockIdx.x, parts, &arrived)) return;
 
+#ifdef ROW_SUMS
+    if (sums) {
+        const float* each = scratch + PARTS * (index_t)STRIDE + own;
+        row_sum = each[0];
+        for (index_t part = 1; part < parts; part++) row_sum += each[part * m];
+        ROW_SUMS[own] = row_sum;
+    }
+#endif
 #pragma unroll 1
     for (int t = threadIdx.x; t < ROWS * COLUMNS / JOINED; t += THREADS) {
         const index_t row = at.row + t / (COLUMNS / JOINED);

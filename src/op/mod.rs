@@ -154,6 +154,11 @@ pub trait Op: Debug + Send + Sync + 'static {
         None
     }
 
+    /// The reduction, if this op is one; `plan/fuse.rs` joins it with a product.
+    fn as_reduce(&self) -> Option<&reduce::Reduce> {
+        None
+    }
+
     /// One line for the printed plan.
     fn label(&self) -> String {
         self.name().to_string()

@@ -294,6 +294,7 @@ impl<'a> Builder<'a> {
         let end = self.graph.steps.len();
         let update = fuse::fuse(&mut self.graph, backward..end, &kept);
         let backward = fuse::fuse(&mut self.graph, forward..backward, &kept);
+        let backward = fuse::join_row_sums(&mut self.graph, forward..forward + backward);
         let forward = fuse::fuse(&mut self.graph, 0..forward, &kept);
         let counts = [forward, backward, update];
         let counts = join_views_counted(&mut self.graph, counts);

@@ -6,6 +6,8 @@
 //! is; or A is a matrix product, and B becomes its epilogue. The joint step stores B's results, and
 //! those of A that a later step or the user still reads.
 
+mod sums;
+
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use crate::op::expression::{Builder, Node, Program};
 use crate::op::matmul::Matmul;
 use crate::op::pointwise::{MAX_OUTPUTS, Pointwise, compact};
 use crate::op::{AnyOp, BufferId, Graph, Step};
+
+pub(super) use sums::join_row_sums;
 
 /// Fuses the steps of a range in place and returns how many are left. Values in `kept` are read by
 /// the user.
@@ -52,7 +56,7 @@ impl Form<'_> {
     fn of(step: &Step) -> Option<Form<'_>> {
         let pointwise = step.op.as_pointwise().filter(|p| p.updates() == 0);
         let pointwise = pointwise.map(|p| Form::Pointwise(p.program()));
-        pointwise.or_else(|| step.op.as_matmul().map(Form::Product))
+        pointwise.or_else(|| step.op.as_matmul().filter(|p| !p.row_sums).map(Form::Product))
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ironwarp::cpu::math;
 use ironwarp::op::expression::{Binary, Expr, Node, Program, Unary};
+use ironwarp::op::matmul::Matmul;
 use ironwarp::op::pointwise::Pointwise;
 use ironwarp::op::{Case, Op};
 
@@ -64,10 +65,11 @@ fn reference(op: &dyn Op, case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
 
 /// γ with the probabilistic analysis of Higham and Mary (2019): `6 √k u |A||B|`, and `u |A||B|` more
 /// for each of at most k / 128 parts that a device cuts the sum into. With an epilogue it
-/// is the bound of the program's first operand.
+/// is the bound of the program's first operand. Row sums are sums of as many.
 fn matmul(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let op = case.op.as_matmul().expect("a matrix product");
-    let plain = Case { op: Arc::new(op.with_epilogue(identity())), ..case.clone() };
+    let plain = Matmul { epilogue: Some(identity()), row_sums: false, ..op.clone() };
+    let plain = Case { op: Arc::new(plain), ..case.clone() };
     let plain = Case { inputs: case.inputs[..2].to_vec(), ..plain };
     let absolute: Vec<Vec<f64>> =
         inputs[..2].iter().map(|x| x.iter().map(|x| x.abs()).collect()).collect();
@@ -77,13 +79,18 @@ fn matmul(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let depth = (elements(0) * elements(1) / products.len() as f64).sqrt();
     let factor = 6.0 * depth.sqrt() + (depth / 128.0).floor();
     let bounds: Vec<f64> = products.iter().map(|c| factor * U * c).collect();
-    let Some(program) = &op.epilogue else { return vec![bounds] };
+    let sums = op.row_sums.then(|| {
+        let sums = reference(&*case.op, case, &[absolute, inputs[2..].to_vec()].concat());
+        sums.last().expect("row sums").iter().map(|s| factor * U * s).collect::<Vec<_>>()
+    });
+    let Some(program) = &op.epilogue else { return std::iter::once(bounds).chain(sums).collect() };
     let mut types = case.inputs.clone();
     types.splice(..2, plain.op.outputs(&plain.inputs).expect("the case's types fit"));
     let mut operands = inputs.to_vec();
     operands.splice(..2, reference(&*plain.op, &plain, &inputs[..2]));
     let tail = Case { inputs: types, ..case.clone() };
-    running_error(program, &tail, &operands, &bounds)
+    let results = running_error(program, &tail, &operands, &bounds);
+    results.into_iter().chain(sums).collect()
 }
 
 /// The epilogue that changes nothing.

@@ -26,6 +26,7 @@ const fn bug(
 }
 
 const LONG: (&str, &str, &str) = ("matmul.cu", "matmul", "f32[517, 33]");
+const SUMS: (&str, &str, &str) = ("matmul.cu", "matmul", "row sums f32[B, 20]");
 const ODD: (&str, &str, &str) = ("matmul.cu", "matmul", "f32[17, 33], f32[33, 65]");
 const TURNED: (&str, &str, &str) = ("transpose.cu", "transpose", "f32[40, 33]");
 const ROW_SUM: (&str, &str, &str) = ("reduce_parts.cuh", "reduce", "f32[B, 5003]");
@@ -47,6 +48,8 @@ pub(crate) const BUGS: &[Bug] = &[
     bug("who came last is read before it is written", LONG,
         "atomicInc(ticket, parts - 1);\n    __syncthreads();", "atomicInc(ticket, parts - 1);"),
     bug("parts overlap by one", LONG, "least(begin + CHUNK, length)", "least(begin + CHUNK + 1, length)"),
+    bug("blocks of all columns store row sums", SUMS, "at.column == 0 && threadIdx.x < ROWS", "threadIdx.x < ROWS"),
+    bug("the row sums of a part are left out", SUMS, "part < parts; part++) row_sum", "part + 1 < parts; part++) row_sum"),
     bug("the last k is left out", ODD, "dk >= left_k)", "dk + 1 >= left_k)"),
     bug("what lies past the last k is added", ODD,
         "if (!(WHOLE_DEPTH && UNITS % THREADS == 0) && dk >= left_k) {", "if (false) {"),

@@ -45,8 +45,26 @@ impl Family for Matmul {
         cases.push(Case::new(Matmul::tn(), vec![rows(&[20]), rows(&[36])], 300));
         cases.push(Case::new(Matmul::nt(), vec![rows(&[2, 3, 260]), rows(&[2, 8, 260])], 2));
         cases.extend(with_epilogues());
+        cases.extend(with_row_sums());
         cases
     }
+}
+
+/// Both layouts of A, one row and several tiles of them, sums in parts, and an epilogue beside.
+fn with_row_sums() -> Vec<Case> {
+    let (tn, nn) = (Matmul::tn().with_row_sums(), Matmul::nn().with_row_sums());
+    let [x, y] = [0, 1].map(Expr::input);
+    let decay = tn.with_epilogue(Program::new(2, &[&x + &y]));
+    let case =
+        |op: &Matmul, a, b, rows| Case::new(op.clone(), vec![a, b], rows).gradients(&[], &[]);
+    vec![
+        case(&tn, rows(&[5]), rows(&[11]), 29),
+        case(&tn, rows(&[1]), rows(&[3]), 40_000),
+        case(&tn, rows(&[140]), rows(&[260]), 19),
+        case(&tn, rows(&[20]), rows(&[36]), 300),
+        case(&nn, fixed(&[150, 37]), fixed(&[37, 4]), 1),
+        Case::new(decay, vec![rows(&[6]), rows(&[9]), fixed(&[9])], 17).gradients(&[], &[]),
+    ]
 }
 
 /// A product with these results of the element and of the inputs after the first two. Fusion comes

@@ -1,10 +1,12 @@
 //! The fast CPU form: tiles of the crate's own GEMM, matrix after matrix. An epilogue takes the place
-//! of the product in the first output, rows at a time.
+//! of the product in the first output, rows at a time. Sums of rows are a phase of their own, by the
+//! loops of the reduction that they stand for.
 
 use super::{Dims, Matmul, Sizes};
 use crate::cpu::gemm::Gemm;
 use crate::cpu::tile::TileMut;
 use crate::op::pointwise::{Area, Interpreter, MAX_OUTPUTS, Source};
+use crate::op::reduce::{Reduce, ReduceKernel, Reduction};
 use crate::op::{CallTypes, CpuKernel, Live, Operand, Split, TaskIo};
 
 pub(super) struct MatmulKernel {
@@ -13,8 +15,10 @@ pub(super) struct MatmulKernel {
     dims: Dims,
     /// Whether one right side serves all matrices.
     shared_b: bool,
+    /// Outputs of the product's shape.
     outputs: usize,
     epilogue: Option<Interpreter>,
+    row_sums: Option<ReduceKernel>,
 }
 
 impl MatmulKernel {
@@ -27,9 +31,13 @@ impl MatmulKernel {
             sources.extend(others.map(|(i, ty)| Source::Input(i, ty.clone())));
             Interpreter::new(program, &sources, &types.outputs[0].shape)
         });
+        let row_sums = op.row_sums.then(|| {
+            let sum = Reduce::new(Reduction::Sum, &[usize::from(!op.transpose_a)], false);
+            ReduceKernel::new(&sum, types, types.outputs.len() - 1)
+        });
         let Matmul { transpose_a, transpose_b, .. } = *op;
-        let (shared_b, outputs) = (b.rank() == 2, types.outputs.len());
-        MatmulKernel { transpose_a, transpose_b, dims, shared_b, outputs, epilogue }
+        let (shared_b, outputs) = (b.rank() == 2, op.extent().1);
+        MatmulKernel { transpose_a, transpose_b, dims, shared_b, outputs, epilogue, row_sums }
     }
 
     /// The multiplication of one matrix; sizes follow the rows in use.
@@ -41,12 +49,28 @@ impl MatmulKernel {
 }
 
 impl CpuKernel for MatmulKernel {
-    fn tasks(&self, _phase: usize, live: &Live) -> usize {
+    fn phases(&self, live: &Live) -> usize {
+        1 + self.row_sums.as_ref().map_or(0, |sums| sums.phases(live))
+    }
+
+    fn scratch(&self, rows: usize) -> usize {
+        self.row_sums.as_ref().map_or(0, |sums| sums.scratch(rows))
+    }
+
+    fn tasks(&self, phase: usize, live: &Live) -> usize {
+        if let (1.., Some(sums)) = (phase, &self.row_sums) {
+            return sums.tasks(phase - 1, live);
+        }
         let sizes = self.dims.sizes(live.rows);
         sizes.batch * self.gemm(&sizes).tasks()
     }
 
-    fn split(&self, _phase: usize, _operand: Operand, live: &Live) -> Split {
+    fn split(&self, phase: usize, operand: Operand, live: &Live) -> Split {
+        match (&self.row_sums, phase, operand) {
+            (Some(sums), 1.., _) => return sums.split(phase - 1, operand, live),
+            (_, _, Operand::Output(i)) if i < self.outputs => {}
+            _ => return Split::Read,
+        }
         let sizes = self.dims.sizes(live.rows);
         let (rows, columns) = self.gemm(&sizes).tile(0);
         Split::Tiles {
@@ -61,7 +85,10 @@ impl CpuKernel for MatmulKernel {
         self.epilogue.as_ref().map_or(0, Interpreter::scratch)
     }
 
-    fn run(&self, _phase: usize, task: usize, live: &Live, io: &mut TaskIo<'_>) {
+    fn run(&self, phase: usize, task: usize, live: &Live, io: &mut TaskIo<'_>) {
+        if let (1.., Some(sums)) = (phase, &self.row_sums) {
+            return sums.run(phase - 1, task, live, io);
+        }
         let sizes = self.dims.sizes(live.rows);
         let Sizes { m, n, k, .. } = sizes;
         let gemm = self.gemm(&sizes);

@@ -43,6 +43,10 @@ impl Matmul {
             .printed("parameters", parameters)
             .printed("names", names)
             .printed("epilogue", self.body(types, capacity));
+        let kernel = match self.row_sums {
+            true => kernel.constant("ROW_SUMS", format!("y{}", types.outputs.len() - 1)),
+            false => kernel,
+        };
         let tiles = tile.count(&sizes);
         let mut arguments = vec![Argument::Live];
         if parts > 1 {
@@ -58,7 +62,9 @@ impl Matmul {
             shared: 0,
             arguments,
         };
-        let (scratch, tickets) = if parts > 1 { (4 * parts * elements, tiles) } else { (0, 0) };
+        let sums = if self.row_sums { sizes.m } else { 0 };
+        let each = 4 * (elements + sums);
+        let (scratch, tickets) = if parts > 1 { (parts * each, tiles) } else { (0, 0) };
         Launches { list: vec![launch], scratch, tickets }
     }
 

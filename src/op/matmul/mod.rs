@@ -5,7 +5,8 @@
 //!
 //! With an epilogue, a scalar program is applied to every element of `C` while it is in the cache:
 //! bias and activation in the forward pass, the activation's derivative in the backward pass.
-//! `plan/fuse.rs` puts it there.
+//! `plan/fuse.rs` puts it there. So it does with the sums of the rows of `op(A)`: where `Aᵀ · B` is
+//! the gradient of a weight, they are the gradient of the bias.
 
 mod cases;
 mod kernel;
@@ -36,6 +37,10 @@ pub struct Matmul {
     /// of that shape; without an epilogue the product is the only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epilogue: Option<Program>,
+    /// Whether the sums of the rows of `op(A)`, `[m]`, are one more output, the last; `A` must be one
+    /// matrix then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub row_sums: bool,
 }
 
 /// The dimensions of one multiplication.
@@ -50,7 +55,7 @@ struct Dims {
 impl Matmul {
     /// The product with or without transposes, and no epilogue.
     pub fn new(transpose_a: bool, transpose_b: bool) -> Self {
-        Matmul { transpose_a, transpose_b, epilogue: None }
+        Matmul { transpose_a, transpose_b, epilogue: None, row_sums: false }
     }
 
     /// `A · B`.
@@ -73,7 +78,12 @@ impl Matmul {
         Matmul { epilogue: Some(program), ..*self }
     }
 
-    /// Operands beyond `A` and `B`, and results.
+    /// The same product with the sums of the rows of `op(A)` as its last output.
+    pub fn with_row_sums(&self) -> Self {
+        Matmul { row_sums: true, ..self.clone() }
+    }
+
+    /// Operands beyond `A` and `B`, and results that have the product's shape.
     fn extent(&self) -> (usize, usize) {
         match &self.epilogue {
             Some(program) => (program.inputs().saturating_sub(1), program.outputs().len()),
@@ -147,13 +157,21 @@ impl Op for Matmul {
         for other in others {
             pointwise::operand(other, &shape)?;
         }
-        Ok(vec![TensorType::f32(shape); results])
+        let mut outputs = vec![TensorType::f32(shape); results];
+        if self.row_sums {
+            if a.shape.rank() != 2 {
+                return Err(OpError(format!("row sums are those of one matrix, got {a}")));
+            }
+            outputs.push(TensorType::f32(Shape(vec![dims.m])));
+        }
+        Ok(outputs)
     }
 
     fn backward(&self, gradient: &mut Gradient<'_>) -> Result<(), OpError> {
-        if self.epilogue.is_some() {
+        if self.epilogue.is_some() || self.row_sums {
             return Err(OpError(
-                "a matmul with an epilogue has no gradient; differentiate before fusion".into(),
+                "a matmul with an epilogue or row sums has no gradient; differentiate before fusion"
+                    .into(),
             ));
         }
         let Some(upstream) = gradient.upstream(0) else { return Ok(()) };
@@ -202,12 +220,23 @@ impl Op for Matmul {
                 }
             }
         }
-        let Some(program) = &self.epilogue else { return vec![result] };
-        let sizes = call.output_sizes(0);
-        let others = call.inputs.iter().enumerate().skip(2);
-        let mut operands = vec![(result.as_slice(), sizes.clone())];
-        operands.extend(others.map(|(i, &x)| (x, call.input_sizes(i))));
-        pointwise::apply(program, &sizes, &operands, &call.live)
+        let mut results = match &self.epilogue {
+            None => vec![result],
+            Some(program) => {
+                let sizes = call.output_sizes(0);
+                let others = call.inputs.iter().enumerate().skip(2);
+                let mut operands = vec![(result.as_slice(), sizes.clone())];
+                operands.extend(others.map(|(i, &x)| (x, call.input_sizes(i))));
+                pointwise::apply(program, &sizes, &operands, &call.live)
+            }
+        };
+        if self.row_sums {
+            let a = call.inputs[0];
+            let (row, step) = if self.transpose_a { (1, m) } else { (k, 1) };
+            let sum = |i| (0..k).map(|l| a[i * row + l * step]).sum();
+            results.push((0..m).map(sum).collect());
+        }
+        results
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
@@ -225,16 +254,18 @@ impl Op for Matmul {
     fn label(&self) -> String {
         let letter = |transposed| if transposed { "t" } else { "n" };
         let product = format!("matmul {}{}", letter(self.transpose_a), letter(self.transpose_b));
+        let sums = if self.row_sums { ", row sums" } else { "" };
         match &self.epilogue {
-            None => product,
-            Some(program) => format!("{product} + {program}"),
+            None => format!("{product}{sums}"),
+            Some(program) => format!("{product}{sums} + {program}"),
         }
     }
 
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
         let Sizes { batch, m, n, k } = self.sizes(types, rows);
         let epilogue = self.epilogue.as_ref().map_or(0, pointwise::work);
-        (batch * m * n) as u64 * (2 * k as u64 + epilogue)
+        let sums = if self.row_sums { (m * k) as u64 } else { 0 };
+        (batch * m * n) as u64 * (2 * k as u64 + epilogue) + sums
     }
 }
 

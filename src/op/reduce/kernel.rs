@@ -9,11 +9,13 @@ use crate::tensor::{Dim, Shape};
 ///
 /// Long rows (`inner` = 1) are cut into parts of `ELEMENTS`; their partial results stand in the
 /// scratch buffer, and a second phase joins them.
-pub(super) struct ReduceKernel {
+pub(in crate::op) struct ReduceKernel {
     reduction: Reduction,
     reduced: Shape,
     inner: usize,
     outputs: Shape,
+    /// Which output of the step it writes.
+    output: usize,
 }
 
 /// Outputs per task when the last dimension is not reduced.
@@ -27,7 +29,8 @@ const BLOCK_ROWS: usize = 64;
 const LANES: usize = 16;
 
 impl ReduceKernel {
-    pub(super) fn new(op: &Reduce, types: &CallTypes) -> Self {
+    /// A reduction of a step's first input into its output of this index.
+    pub(in crate::op) fn new(op: &Reduce, types: &CallTypes, output: usize) -> Self {
         let dims = types.inputs[0].shape.dims();
         let (first, last) = (op.axes[0], op.axes[op.axes.len() - 1]);
         let shape = |dims: &[Dim]| Shape(dims.to_vec());
@@ -35,7 +38,8 @@ impl ReduceKernel {
             reduction: op.reduction,
             reduced: shape(&dims[first..=last]),
             inner: dims[last + 1..].iter().map(|d| d.size(1)).product(),
-            outputs: types.outputs[0].shape.clone(),
+            outputs: types.outputs[output].shape.clone(),
+            output,
         }
     }
 
@@ -166,9 +170,10 @@ impl CpuKernel for ReduceKernel {
 
     fn split(&self, phase: usize, operand: Operand, live: &Live) -> Split {
         match (self.parts(live.rows), phase, operand) {
-            (1, _, Operand::Output(_)) | (_, 0, Operand::Scratch) | (_, 1, Operand::Output(_)) => {
+            (1, _, Operand::Output(i)) | (_, 1, Operand::Output(i)) if i == self.output => {
                 Split::Chunks(self.chunk(phase, live))
             }
+            (2.., 0, Operand::Scratch) => Split::Chunks(self.chunk(phase, live)),
             _ => Split::Read,
         }
     }
@@ -200,7 +205,7 @@ impl simd::Vectorised for Task<'_, '_> {
         let first = task * kernel.chunk(phase, live);
         match (kernel.parts(live.rows), phase) {
             (1, _) => {
-                let target = io.output(0);
+                let target = io.output(kernel.output);
                 kernel.fill(io.input(0), first, live, target);
                 kernel.finish(live, target);
             }
@@ -212,7 +217,7 @@ impl simd::Vectorised for Task<'_, '_> {
                 io.scratch()[0] = kernel.mapped_row(part);
             }
             (parts, _) => {
-                let target = io.output(0);
+                let target = io.output(kernel.output);
                 let partial = &io.written_scratch()[first * parts..];
                 for (total, partial) in target.iter_mut().zip(partial.chunks(parts)) {
                     *total = kernel.row(partial, |x| x);

@@ -9,6 +9,8 @@ mod launch;
 
 use serde::{Deserialize, Serialize};
 
+pub(in crate::op) use kernel::ReduceKernel;
+
 use super::expression::Expr;
 use super::launch::{Launches, Target};
 use super::pointwise::Pointwise;
@@ -48,6 +50,11 @@ impl Reduce {
         axes.sort_unstable();
         axes.dedup();
         Reduce { reduction, axes, keep }
+    }
+
+    /// Whether it sums over the first dimension alone.
+    pub(crate) fn sums_rows(&self) -> bool {
+        self.reduction == Reduction::Sum && self.axes == [0]
     }
 
     fn is_reduced(&self, axis: usize) -> bool {
@@ -226,7 +233,11 @@ impl Op for Reduce {
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
-        Box::new(kernel::ReduceKernel::new(self, types))
+        Box::new(ReduceKernel::new(self, types, 0))
+    }
+
+    fn as_reduce(&self) -> Option<&Reduce> {
+        Some(self)
     }
 
     fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {

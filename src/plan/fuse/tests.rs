@@ -77,6 +77,30 @@ fn two_products_keep_their_own_steps() {
 }
 
 #[test]
+fn a_sum_of_rows_goes_with_the_product_that_reads_them_too() {
+    let make = |read_between: bool| {
+        let mut graph = Graph::default();
+        let of = |width| TensorType::f32(Shape::rows(&[width]));
+        let g = graph.add("g", of(4), Role::Input);
+        let x = graph.add("x", of(3), Role::Input);
+        let sum = call(&mut graph, Reduce::new(Reduction::Sum, &[0], false), &[g]);
+        if read_between {
+            call(&mut graph, Pointwise::new(1, &Expr::input(0).square()), &[sum]);
+        }
+        let product = call(&mut graph, Matmul::tn(), &[g, x]);
+        let end = graph.steps.len();
+        let left = super::join_row_sums(&mut graph, 0..end);
+        assert_eq!(left, graph.steps.len());
+        let last = graph.steps.last().expect("a step");
+        (last.op.label(), last.outputs.clone(), [product, sum])
+    };
+    let (label, outputs, both) = make(false);
+    assert_eq!((label.as_str(), outputs), ("matmul tn, row sums", both.to_vec()));
+    let (label, outputs, [product, _]) = make(true);
+    assert_eq!((label.as_str(), outputs), ("matmul tn", vec![product]));
+}
+
+#[test]
 fn a_product_with_an_epilogue_is_not_differentiated() {
     let mut graph = Graph::default();
     let x = graph.add("x", TensorType::f32(Shape::rows(&[4])), Role::Input);
