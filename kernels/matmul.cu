@@ -183,16 +183,6 @@ DEVICE Place place(index_t block, index_t tiles_down) {
 #if PARTS > 1
 // Elements that are joined at a time.
 constexpr int JOINED = WIDTH % 4 == 0 ? 4 : 1;
-
-// Whether all other parts of a tile have been left in scratch memory; its counter is 0 again then.
-DEVICE bool last_to_arrive(u32* ticket, u32 parts, u32* arrived) {
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) *arrived = atomicInc(ticket, parts - 1);
-    __syncthreads();
-    __threadfence();
-    return *arrived == parts - 1;
-}
 #endif
 
 // Computes and stores W elements of the outputs, the first of index i, from those of C.
@@ -283,9 +273,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) matmul(
         }
     }
 #if PARTS > 1
-    __shared__ u32 arrived;
     const index_t parts = parts_of(SIZE(LENGTH));
-    if (!last_to_arrive(tickets + blockIdx.x, parts, &arrived)) return;
+    if (!is_last(tickets + blockIdx.x, parts)) return;
 
 #ifdef ROW_SUMS
     if (sums) {

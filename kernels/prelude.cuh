@@ -372,3 +372,15 @@ template <int Warps> DEVICE float block_max(float x, float* shared) {
     for (int i = 1; i < Warps; i++) most = math::max(most, shared[i]);
     return most;
 }
+
+// Whether this block is the last of `count` to come here with this ticket, so that it sees what all
+// others wrote before. The ticket is zero again afterwards.
+DEVICE bool is_last(u32* ticket, u32 count) {
+    __shared__ u32 arrived;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) arrived = atomicInc(ticket, count - 1);
+    __syncthreads();
+    __threadfence();
+    return arrived == count - 1;
+}

@@ -51,16 +51,4 @@ DEVICE void strided(float (&out)[W], const float* x, index_t first, index_t end,
         out[k] = join(join(lanes[0][k], lanes[1][k]), join(lanes[2][k], lanes[3][k]));
 }
 
-// Whether this block is the last of `parts` to come here with this ticket, so that it sees what all
-// others wrote before. The ticket is zero again afterwards.
-DEVICE bool is_last(u32* ticket, u32 parts) {
-    __shared__ u32 last;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) last = atomicInc(ticket, parts - 1) == parts - 1;
-    __syncthreads();
-    __threadfence();
-    return last;
-}
-
 //@ form

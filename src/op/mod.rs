@@ -139,6 +139,14 @@ pub trait Op: Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The op that computes `Σ upstream · output 0` (`[1]`) and the gradient of input 0 from this op's
+    /// inputs and `upstream` (the shape of output 0, or `[1]`), if it can do what the step of
+    /// `gradient` does in the same pass; `plan/fuse.rs` puts it there.
+    fn with_gradient(&self, gradient: &dyn Op) -> Option<AnyOp> {
+        let _ = gradient;
+        None
+    }
+
     /// Whether the only output has the bytes of the first input, so that it can be the same buffer.
     fn is_view(&self) -> bool {
         false

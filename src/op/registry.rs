@@ -103,6 +103,7 @@ impl Registry {
         registry.add::<super::slice::Slice>();
         registry.add::<super::softmax_cross_entropy::SoftmaxCrossEntropy>();
         registry.add::<super::softmax_cross_entropy::SoftmaxCrossEntropyGradient>();
+        registry.add::<super::softmax_cross_entropy::SoftmaxCrossEntropyWithGradient>();
         registry.add::<super::transpose::Transpose>();
         registry
     }

@@ -291,7 +291,11 @@ impl<'a> Builder<'a> {
     fn finish(mut self, forward: usize, backward: usize) -> Result<Plan> {
         let mut kept: HashSet<BufferId> = HashSet::new();
         kept.extend(self.outputs.iter().chain(&self.losses).map(|(_, id)| *id));
+        let before = self.graph.steps.len();
+        let joined = fuse::join_losses(&mut self.graph, forward, &kept);
         let end = self.graph.steps.len();
+        let backward = backward - (before - end);
+        let forward = joined;
         let update = fuse::fuse(&mut self.graph, backward..end, &kept);
         let backward = fuse::fuse(&mut self.graph, forward..backward, &kept);
         let backward = fuse::join_row_sums(&mut self.graph, forward..forward + backward);

@@ -6,6 +6,7 @@
 //! is; or A is a matrix product, and B becomes its epilogue. The joint step stores B's results, and
 //! those of A that a later step or the user still reads.
 
+mod losses;
 mod sums;
 
 use std::collections::HashSet;
@@ -17,6 +18,7 @@ use crate::op::matmul::Matmul;
 use crate::op::pointwise::{MAX_OUTPUTS, Pointwise, compact};
 use crate::op::{AnyOp, BufferId, Graph, Step};
 
+pub(super) use losses::join_losses;
 pub(super) use sums::join_row_sums;
 
 /// Fuses the steps of a range in place and returns how many are left. Values in `kept` are read by

@@ -43,6 +43,7 @@ pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec
         "softmax_cross_entropy" | "softmax_cross_entropy_gradient" => {
             softmax_cross_entropy(case, inputs, results)
         }
+        "softmax_cross_entropy_with_gradient" => cross_entropy_total(case, inputs, results),
         "softmax" | "softmax_gradient" => vec![softmax(case, inputs, results)],
         "layer_norm" => norm(inputs, results, true),
         "rms_norm" => norm(inputs, results, false),
@@ -121,20 +122,44 @@ fn gather_gradient(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
 }
 
 /// `(|x − max| + c) u` relative for every exponential, plus the sum's tree; the loss is a
-/// difference of numbers as large as the largest logit.
-fn softmax_cross_entropy(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64>> {
+/// difference of numbers as large as the largest logit. Of rows that weigh `upstream`.
+fn row_loss(case: &Case, inputs: &[Vec<f64>], upstream: f64) -> f64 {
     let classes = case.inputs[0].shape.last().unwrap_or(1) as f64;
-    let largest = inputs[0].iter().fold(0.0f64, |m, x| m.max(x.abs()));
+    let largest = largest(&inputs[0]);
     let depth = classes / 16.0 + 4.0;
     let relative = 2.0 * largest + math::EXP_ULP + math::LOG_ULP + depth + 4.0;
-    let upstream = inputs.get(3).map_or(1.0, |g| g.iter().fold(0.0f64, |m, x| m.max(x.abs())));
-    // Soft targets weigh: their sum may exceed 1.
+    2.0 * relative * U * upstream * largest_loss(case, inputs)
+}
+
+/// Soft targets weigh: their sum may exceed 1.
+fn largest_loss(case: &Case, inputs: &[Vec<f64>]) -> f64 {
+    let classes = case.inputs[0].shape.last().unwrap_or(1) as f64;
     let mass = match case.inputs[1].dtype.is_float() {
-        true => 1.0 + inputs[1].iter().map(|t| t.abs()).fold(0.0, f64::max) * classes,
+        true => 1.0 + largest(&inputs[1]) * classes,
         false => 1.0,
     };
-    let scale = upstream * mass * (1.0 + 2.0 * largest + classes.ln());
-    results.iter().map(|r| vec![2.0 * relative * U * scale; r.len()]).collect()
+    mass * (1.0 + 2.0 * largest(&inputs[0]) + classes.ln())
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0f64, |m, x| m.max(x.abs()))
+}
+
+fn softmax_cross_entropy(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let upstream = inputs.get(3).map_or(1.0, |g| largest(g));
+    let bound = row_loss(case, inputs, upstream);
+    results.iter().map(|r| vec![bound; r.len()]).collect()
+}
+
+/// The losses' bounds add up as they weigh, and the sum rounds: 64 rows in a row, then those sums, or
+/// fewer and a tree.
+fn cross_entropy_total(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let classes = case.inputs[0].shape.last().unwrap_or(1);
+    let rows = (inputs[0].len() / classes) as f64;
+    let weight = rows * inputs[2].iter().map(|u| u.abs()).sum::<f64>() / inputs[2].len() as f64;
+    let depth = rows.min(64.0) + rows / 64.0 + 16.0;
+    let total = row_loss(case, inputs, weight) + depth * U * weight * largest_loss(case, inputs);
+    vec![vec![total], vec![row_loss(case, inputs, largest(&inputs[2])); results[1].len()]]
 }
 
 /// An exponential of a rounded difference is off by `(|x − m| + 2 EXP_ULP) u`, a sum by its depth;

@@ -26,6 +26,12 @@ const fn bug(
 }
 
 const LONG: (&str, &str, &str) = ("matmul.cu", "matmul", "f32[517, 33]");
+const LAST: (&str, &str, &str) = ("prelude.cuh", "matmul", "f32[517, 33]");
+const TOTAL: (&str, &str, &str) = (
+    "softmax_cross_entropy.cu",
+    "softmax_cross_entropy_with_gradient",
+    "f32[B, 10], u32[B], f32[B]",
+);
 const SUMS: (&str, &str, &str) = ("matmul.cu", "matmul", "row sums f32[B, 20]");
 const ODD: (&str, &str, &str) = ("matmul.cu", "matmul", "f32[17, 33], f32[33, 65]");
 const TURNED: (&str, &str, &str) = ("transpose.cu", "transpose", "f32[40, 33]");
@@ -41,12 +47,12 @@ pub(crate) const BUGS: &[Bug] = &[
         "        }\n        __syncthreads();\n    }\n\n    const index_t m = SIZE", "        }\n    }\n\n    const index_t m = SIZE"),
     bug("no barrier before the first tile is read", LONG,
         "next_b.put(b_tiles[0]);\n    __syncthreads();", "next_b.put(b_tiles[0]);"),
-    bug("the ticket is not set back", LONG, "atomicInc(ticket, parts - 1)", "atomicAdd(ticket, 1u)"),
+    bug("the ticket is not set back", LAST, "atomicInc(ticket, count - 1)", "atomicAdd(ticket, 1u)"),
     bug("parts are added in the order of their arrival", LONG,
         "load<JOINED>(sum, scratch, e);\n        for (index_t part = 1; part < parts; part++) {\n            float more[JOINED];\n            load<JOINED>(more, scratch, part * STRIDE + e);",
         "load<JOINED>(sum, scratch, blockIdx.y * (index_t)STRIDE + e);\n        for (index_t part = 1; part < parts; part++) {\n            float more[JOINED];\n            load<JOINED>(more, scratch, (part + blockIdx.y) % parts * STRIDE + e);"),
-    bug("who came last is read before it is written", LONG,
-        "atomicInc(ticket, parts - 1);\n    __syncthreads();", "atomicInc(ticket, parts - 1);"),
+    bug("who came last is read before it is written", LAST,
+        "atomicInc(ticket, count - 1);\n    __syncthreads();", "atomicInc(ticket, count - 1);"),
     bug("parts overlap by one", LONG, "least(begin + CHUNK, length)", "least(begin + CHUNK + 1, length)"),
     bug("blocks of all columns store row sums", SUMS, "at.column == 0 && threadIdx.x < ROWS", "threadIdx.x < ROWS"),
     bug("the row sums of a part are left out", SUMS, "part < parts; part++) row_sum", "part + 1 < parts; part++) row_sum"),
@@ -71,7 +77,9 @@ pub(crate) const BUGS: &[Bug] = &[
     bug("one element more than there are", ("transpose.cu", "transpose", "f32[B, 3, 5, 7]"), "i < count; i += threads", "i <= count; i += threads"),
     bug("no barrier before the warps' sums are read", ("prelude.cuh", "reduce", "f32[B, 5003]"),
         "__syncthreads();\n    float sum = shared[0];", "float sum = shared[0];"),
-    bug("the ticket of a sum is not set back", ("reduce.cu", "reduce", "f32[B, 5003]"), "atomicInc(ticket, parts - 1)", "atomicAdd(ticket, 1u)"),
+    bug("the last row's loss is left out", TOTAL, "i < SIZE(ROWS); i += THREADS", "i + 1 < SIZE(ROWS); i += THREADS"),
+    bug("all rows weigh as the first does", TOTAL, "BY_ROW ? team.row() : 0", "0"),
+    bug("the ticket of a sum is not set back", ("prelude.cuh", "reduce", "f32[B, 5003]"), "atomicInc(ticket, count - 1)", "atomicAdd(ticket, 1u)"),
     bug("only the last block's part", ROW_SUM, "row_parts[blockIdx.x] = result;", "row_parts[0] = result;"),
     bug("no barrier before the next half is written", COLUMN_SUM,
         "half /= 2) {\n        __syncthreads();", "half /= 2) {"),

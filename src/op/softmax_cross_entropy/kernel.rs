@@ -1,4 +1,4 @@
-//! The fast CPU forms of both directions: a task takes whole rows.
+//! The fast CPU forms: a task takes whole rows.
 
 use super::row_shape;
 use crate::cpu::{math, simd};
@@ -7,43 +7,85 @@ use crate::op::rows::{largest, total, total_of_pairs};
 use crate::op::{CallTypes, CpuKernel, Live, Operand, Split, TaskIo};
 use crate::tensor::Shape;
 
-/// Both directions: they share the rows of a task and the reading of the target.
+/// What is computed. All forms share the rows of a task and the reading of the target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Loss,
+    Gradient,
+    /// The sum of the losses times upstream, and the gradient: a task leaves the sum over its rows
+    /// in the scratch buffer, and a second phase adds those.
+    Both,
+}
+
 pub(super) struct Kernel {
     rows: Shape,
     classes: usize,
     smoothing: f32,
-    gradient: bool,
+    form: Form,
+    /// Whether each row has an upstream gradient of its own.
+    by_row: bool,
 }
 
 /// Logits per task.
 const ELEMENTS: usize = 1 << 13;
+/// Losses that are summed before they are added to a task's sum: keeps the error small.
+const BLOCK: usize = 64;
 
 impl Kernel {
-    pub(super) fn new(smoothing: f64, types: &CallTypes, gradient: bool) -> Self {
+    pub(super) fn new(smoothing: f64, types: &CallTypes, form: Form) -> Self {
         let logits = &types.inputs[0];
         let classes = logits.shape.last().expect("invariant: the number of classes is known");
-        Kernel { rows: row_shape(logits), classes, smoothing: smoothing as f32, gradient }
+        let by_row = types.inputs.last().is_some_and(|upstream| upstream.shape.has_rows());
+        Kernel { rows: row_shape(logits), classes, smoothing: smoothing as f32, form, by_row }
     }
 
     fn rows_per_task(&self) -> usize {
         (ELEMENTS / self.classes).max(1)
     }
+
+    /// Tasks of the first phase.
+    fn row_tasks(&self, rows: usize) -> usize {
+        self.rows.elements(rows).div_ceil(self.rows_per_task())
+    }
 }
 
 impl CpuKernel for Kernel {
-    fn tasks(&self, _phase: usize, live: &Live) -> usize {
-        self.rows.elements(live.rows).div_ceil(self.rows_per_task())
+    fn phases(&self, _live: &Live) -> usize {
+        if self.form == Form::Both { 2 } else { 1 }
     }
 
-    fn split(&self, _phase: usize, _operand: Operand, _live: &Live) -> Split {
-        Split::Chunks(self.rows_per_task() * if self.gradient { self.classes } else { 1 })
+    fn tasks(&self, phase: usize, live: &Live) -> usize {
+        if phase == 0 { self.row_tasks(live.rows) } else { 1 }
     }
 
-    fn run(&self, _phase: usize, task: usize, _live: &Live, io: &mut TaskIo<'_>) {
+    fn scratch(&self, rows: usize) -> usize {
+        if self.form == Form::Both { self.row_tasks(rows) } else { 0 }
+    }
+
+    fn split(&self, phase: usize, operand: Operand, _live: &Live) -> Split {
+        let rows = self.rows_per_task();
+        match (self.form, phase, operand) {
+            (Form::Loss, _, Operand::Output(_)) => Split::Chunks(rows),
+            (Form::Gradient, _, Operand::Output(_)) | (Form::Both, 0, Operand::Output(1)) => {
+                Split::Chunks(rows * self.classes)
+            }
+            (Form::Both, 0, Operand::Scratch) | (Form::Both, 1, Operand::Output(0)) => {
+                Split::Chunks(1)
+            }
+            _ => Split::Read,
+        }
+    }
+
+    fn run(&self, phase: usize, task: usize, live: &Live, io: &mut TaskIo<'_>) {
         let first = task * self.rows_per_task();
-        match self.gradient {
-            false => simd::dispatch(Forward { kernel: self, first, io }),
-            true => simd::dispatch(Backward { kernel: self, first, io }),
+        match (self.form, phase) {
+            (Form::Loss, _) => simd::dispatch(Losses { kernel: self, first, io }),
+            (Form::Gradient, _) => simd::dispatch(Gradients { kernel: self, first, io }),
+            (Form::Both, 0) => simd::dispatch(Both { kernel: self, first, io }),
+            (Form::Both, _) => {
+                let parts = &io.written_scratch()[..self.row_tasks(live.rows)];
+                io.output(0)[0] = total(parts, |x| x);
+            }
         }
     }
 }
@@ -67,72 +109,109 @@ impl<'a> Target<'a> {
     }
 }
 
-struct Forward<'a, 'b> {
-    kernel: &'a Kernel,
-    first: usize,
-    io: &'a TaskIo<'b>,
-}
-
-impl simd::Vectorised for Forward<'_, '_> {
+impl Target<'_> {
+    /// The loss of a row of logits.
     #[inline(always)]
-    fn run(self) {
-        let Forward { kernel, first, io } = self;
-        let (logits, targets) = (io.input(0), io.input_any(1));
-        let (losses, sums) = (io.output(0), io.output(1));
-        for (i, (loss, sum)) in losses.iter_mut().zip(sums).enumerate() {
-            let x = &logits[(first + i) * kernel.classes..][..kernel.classes];
-            let lse = row_log_sum_exp(x);
-            let target = Target::new(kernel, targets, first + i);
-            let chosen = match target.row {
-                Shared::U32(label) => x.get(label[0] as usize).map_or(f32::NAN, |x| lse - x),
-                Shared::F32(t) => total_of_pairs(t, x, |t, x| t * (lse - x)),
-            };
-            *loss = target.keep * chosen;
-            if target.rest > 0.0 {
-                *loss += target.rest * total(x, |x| lse - x);
+    fn loss(&self, x: &[f32], lse: f32) -> f32 {
+        let chosen = match self.row {
+            Shared::U32(label) => x.get(label[0] as usize).map_or(f32::NAN, |x| lse - x),
+            Shared::F32(t) => total_of_pairs(t, x, |t, x| t * (lse - x)),
+        };
+        let loss = self.keep * chosen;
+        if self.rest > 0.0 { loss + self.rest * total(x, |x| lse - x) } else { loss }
+    }
+
+    /// The gradient of a row of logits.
+    #[inline(always)]
+    fn gradient(&self, x: &[f32], lse: f32, upstream: f32, out: &mut [f32]) {
+        let Target { keep, rest, .. } = *self;
+        match self.row {
+            Shared::U32(label) => {
+                for (o, &x) in out.iter_mut().zip(x) {
+                    *o = upstream * (math::exp(x - lse) - rest);
+                }
+                match out.get_mut(label[0] as usize) {
+                    Some(o) => *o -= upstream * keep,
+                    None => out.fill(f32::NAN),
+                }
             }
-            *sum = lse;
+            Shared::F32(t) => {
+                let mass = keep * total(t, |t| t) + rest * x.len() as f32;
+                for ((o, &x), &t) in out.iter_mut().zip(x).zip(t) {
+                    *o = upstream * (math::exp(x - lse) * mass - (keep * t + rest));
+                }
+            }
         }
     }
 }
 
-struct Backward<'a, 'b> {
+struct Losses<'a, 'b> {
     kernel: &'a Kernel,
     first: usize,
     io: &'a TaskIo<'b>,
 }
 
-impl simd::Vectorised for Backward<'_, '_> {
+impl simd::Vectorised for Losses<'_, '_> {
     #[inline(always)]
     fn run(self) {
-        let Backward { kernel, first, io } = self;
+        let Losses { kernel, first, io } = self;
+        let (logits, targets) = (io.input(0), io.input_any(1));
+        let (losses, sums) = (io.output(0), io.output(1));
+        for (i, (loss, sum)) in losses.iter_mut().zip(sums).enumerate() {
+            let x = &logits[(first + i) * kernel.classes..][..kernel.classes];
+            *sum = row_log_sum_exp(x);
+            *loss = Target::new(kernel, targets, first + i).loss(x, *sum);
+        }
+    }
+}
+
+struct Gradients<'a, 'b> {
+    kernel: &'a Kernel,
+    first: usize,
+    io: &'a TaskIo<'b>,
+}
+
+impl simd::Vectorised for Gradients<'_, '_> {
+    #[inline(always)]
+    fn run(self) {
+        let Gradients { kernel, first, io } = self;
         let classes = kernel.classes;
         let (logits, targets, sums, upstream) =
             (io.input(0), io.input_any(1), io.input(2), io.input(3));
         for (i, out) in io.output(0).chunks_mut(classes).enumerate() {
             let row = first + i;
             let x = &logits[row * classes..][..classes];
-            let (lse, scale) = (sums[row], upstream[row]);
-            let target = Target::new(kernel, targets, row);
-            let Target { keep, rest, .. } = target;
-            match target.row {
-                Shared::U32(label) => {
-                    for (o, &x) in out.iter_mut().zip(x) {
-                        *o = scale * (math::exp(x - lse) - rest);
-                    }
-                    match out.get_mut(label[0] as usize) {
-                        Some(o) => *o -= scale * keep,
-                        None => out.fill(f32::NAN),
-                    }
-                }
-                Shared::F32(t) => {
-                    let mass = keep * total(t, |t| t) + rest * classes as f32;
-                    for ((o, &x), &t) in out.iter_mut().zip(x).zip(t) {
-                        *o = scale * (math::exp(x - lse) * mass - (keep * t + rest));
-                    }
-                }
-            }
+            Target::new(kernel, targets, row).gradient(x, sums[row], upstream[row], out);
         }
+    }
+}
+
+struct Both<'a, 'b> {
+    kernel: &'a Kernel,
+    first: usize,
+    io: &'a TaskIo<'b>,
+}
+
+impl simd::Vectorised for Both<'_, '_> {
+    #[inline(always)]
+    fn run(self) {
+        let Both { kernel, first, io } = self;
+        let classes = kernel.classes;
+        let (logits, targets, upstream) = (io.input(0), io.input_any(1), io.input(2));
+        let (mut sum, mut part) = (0.0, 0.0);
+        for (i, out) in io.output(1).chunks_mut(classes).enumerate() {
+            let row = first + i;
+            let x = &logits[row * classes..][..classes];
+            let (lse, upstream) =
+                (row_log_sum_exp(x), upstream[if kernel.by_row { row } else { 0 }]);
+            let target = Target::new(kernel, targets, row);
+            part += upstream * target.loss(x, lse);
+            if i % BLOCK == BLOCK - 1 {
+                sum += std::mem::take(&mut part);
+            }
+            target.gradient(x, lse, upstream, out);
+        }
+        io.scratch()[0] = sum + part;
     }
 }
 

@@ -6,14 +6,20 @@
 //! `t = (1 − ε) target + ε / classes` (Szegedy et al. 2016, as in PyTorch).
 //! Gradient: `dx = upstream (softmax(x) Σt − t)`. A label out of range makes the loss NaN.
 
+mod joint;
 mod kernel;
+
+pub use joint::SoftmaxCrossEntropyWithGradient;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::launch::{self, Argument, Launches, Target};
 use super::rows::{RowLaunch, Rows};
-use super::{CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
+use super::{AnyOp, CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
 use crate::tensor::{DType, Shape, TensorType};
+use kernel::Form;
 
 /// Inputs: logits, target. Outputs: loss per row, log-sum-exp per row.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,22 +40,26 @@ fn row_shape(logits: &TensorType) -> Shape {
     Shape(logits.shape.dims()[..logits.shape.rank() - 1].to_vec())
 }
 
-/// The CUDA form of either direction.
+/// The CUDA form of `entry`, with the constants that choose it.
 fn launches(
     smoothing: f64,
     types: &CallTypes,
     capacity: usize,
     target: &Target,
-    (entry, arrays, arguments): (&'static str, usize, Vec<Argument>),
-) -> Option<Launches> {
+    (entry, form, arguments): (&'static str, Form, Vec<Argument>),
+) -> Launches {
     let rows = Rows::new(&types.inputs[0], 1);
     let smoothing = smoothing as f32;
+    let hard = types.inputs[1].dtype == DType::U32;
     let kernel = launch::Kernel::new("softmax_cross_entropy")
-        .constant("HARD", u32::from(types.inputs[1].dtype == DType::U32))
+        .constant("LOSS", u32::from(form != Form::Gradient))
+        .constant("GRADIENT", u32::from(form != Form::Loss))
+        .constant("HARD", u32::from(hard))
         .float("SHARE", 1.0 - smoothing)
         .float("REST", smoothing / rows.width as f32);
+    let arrays = if hard { 1 } else { 2 };
     let launch = RowLaunch { kernel, entry, arrays, arguments };
-    Some(launch.over(&rows, types, capacity, target))
+    launch.over(&rows, types, capacity, target)
 }
 
 fn check(inputs: &[TensorType], smoothing: f64) -> Result<(), OpError> {
@@ -138,14 +148,21 @@ impl Op for SoftmaxCrossEntropy {
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
-        Box::new(kernel::Kernel::new(self.label_smoothing, types, false))
+        Box::new(kernel::Kernel::new(self.label_smoothing, types, Form::Loss))
+    }
+
+    fn with_gradient(&self, gradient: &dyn Op) -> Option<AnyOp> {
+        let Self { label_smoothing } = *self;
+        let same = gradient.name() == SoftmaxCrossEntropyGradient::NAME
+            && gradient.attributes() == self.attributes();
+        same.then(|| Arc::new(SoftmaxCrossEntropyWithGradient { label_smoothing }) as AnyOp)
     }
 
     fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
         let (input, output) = (Argument::Input, Argument::Output);
         let arguments = vec![input(0), input(1), input(1), output(0), output(1)];
-        let entry = ("softmax_cross_entropy", 1, arguments);
-        launches(self.label_smoothing, types, capacity, target, entry)
+        let entry = ("softmax_cross_entropy", Form::Loss, arguments);
+        Some(launches(self.label_smoothing, types, capacity, target, entry))
     }
 
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
@@ -194,14 +211,14 @@ impl Op for SoftmaxCrossEntropyGradient {
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
-        Box::new(kernel::Kernel::new(self.label_smoothing, types, true))
+        Box::new(kernel::Kernel::new(self.label_smoothing, types, Form::Gradient))
     }
 
     fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
         let input = Argument::Input;
         let arguments = vec![input(0), input(1), input(1), input(2), input(3), Argument::Output(0)];
-        let entry = ("softmax_cross_entropy_gradient", 2, arguments);
-        launches(self.label_smoothing, types, capacity, target, entry)
+        let entry = ("softmax_cross_entropy_gradient", Form::Gradient, arguments);
+        Some(launches(self.label_smoothing, types, capacity, target, entry))
     }
 
     fn flops(&self, types: &CallTypes, rows: usize) -> u64 {
