@@ -15,6 +15,7 @@
 
 use std::convert::Infallible;
 
+use crate::cpu::simd;
 use rand::TryRng;
 
 const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
@@ -220,6 +221,22 @@ impl Permutation {
         self.rows
     }
 
+    /// Writes what stands at places `first`, `first + 1`, ... over `out`; much faster than one by one.
+    ///
+    /// # Panics
+    /// If a place is not below [`rows`](Self::rows).
+    pub fn fill(&self, first: u64, out: &mut [usize]) {
+        let end = first.checked_add(out.len() as u64);
+        assert!(end.is_some_and(|end| end <= self.rows), "places from {first}: {}", self.rows);
+        if self.half > 16 {
+            for (i, out) in (first..).zip(out) {
+                *out = self.get(i) as usize;
+            }
+        } else {
+            simd::dispatch(Fill { permutation: self, first: first as u32, out });
+        }
+    }
+
     /// What stands at place `index`.
     ///
     /// # Panics
@@ -237,6 +254,49 @@ impl Permutation {
             if i < self.rows {
                 return i;
             }
+        }
+    }
+}
+
+/// Places of a permutation of at most 2^32 numbers.
+struct Fill<'a> {
+    permutation: &'a Permutation,
+    first: u32,
+    out: &'a mut [usize],
+}
+
+/// Numbers that go through the network together.
+const TOGETHER: usize = 128;
+
+impl simd::Vectorised for Fill<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Fill { permutation: &Permutation { rows, half, keys }, mut first, out } = self;
+        for out in out.chunks_mut(TOGETHER) {
+            let mut numbers: [u32; TOGETHER] =
+                std::array::from_fn(|i| first.wrapping_add(i as u32));
+            let mut places: [usize; TOGETHER] = std::array::from_fn(|i| i);
+            let mut left = out.len();
+            while left > 0 {
+                let whole = left.next_multiple_of(16);
+                for number in &mut numbers[..whole] {
+                    let (mut left, mut right) = (*number >> half, *number & ((1 << half) - 1));
+                    for key in keys {
+                        (left, right) = (right, left ^ (mix(right ^ key) >> (32 - half)));
+                    }
+                    *number = left << half | right;
+                }
+                // Those that are outside go through again.
+                let mut again = 0;
+                for i in 0..left {
+                    let (number, place) = (numbers[i], places[i]);
+                    out[place] = number as usize;
+                    (numbers[again], places[again]) = (number, place);
+                    again += usize::from(u64::from(number) >= rows);
+                }
+                left = again;
+            }
+            first = first.wrapping_add(out.len() as u32);
         }
     }
 }

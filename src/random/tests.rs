@@ -50,6 +50,20 @@ proptest! {
     }
 
     #[test]
+    fn places_filled_together_are_those_asked_for_one_by_one(
+        seed: u64, rows in prop_oneof![1u64..5000, 1u64 << 30..1 << 34], count in 0usize..400,
+    ) {
+        let permutation = Permutation::new(seed, 3, 4, rows);
+        let count = count.min(rows as usize);
+        let first = (rows - count as u64) / 3;
+        let mut filled = vec![0; count];
+        permutation.fill(first, &mut filled);
+        for (i, at) in (first..).zip(filled) {
+            prop_assert_eq!(permutation.get(i), at as u64);
+        }
+    }
+
+    #[test]
     fn huge_permutations_stay_in_range_and_differ(seed: u64, rows in 1u64 << 32..u64::MAX) {
         let permutation = Permutation::new(seed, 0, 0, rows);
         let places = (0..200).chain(rows - 200..rows);

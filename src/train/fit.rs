@@ -80,10 +80,10 @@ impl Trainer {
                     let start = self.run().batch * step_rows;
                     let end = epoch.rows.min(start + step_rows);
                     indices.clear();
-                    indices.extend((start..end).map(|i| match fit.shuffle {
-                        true => order.get(i as u64) as usize,
-                        false => i,
-                    }));
+                    indices.extend(start..end);
+                    if fit.shuffle {
+                        order.fill(start as u64, &mut indices);
+                    }
                     let loss = self.step(data, fit, plan, &epoch, &indices)?;
                     let run = self.run();
                     display.step(run.epoch + 1, run.batch, epoch.steps, loss);

@@ -97,9 +97,11 @@ pub(super) fn subtract_from(x: &[f32], out: &mut [f32]) {
     out.iter_mut().zip(x).for_each(|(o, x)| *o -= x);
 }
 
+/// By a mask: left to itself the compiler chooses where to load from, and gathers.
 #[inline(always)]
 pub(super) fn select(condition: &[f32], yes: &[f32], no: &[f32], out: &mut [f32]) {
     for (((o, &c), &a), &b) in out.iter_mut().zip(condition).zip(yes).zip(no) {
-        *o = if c != 0.0 { a } else { b };
+        let mask = if c != 0.0 { u32::MAX } else { 0 };
+        *o = f32::from_bits((a.to_bits() & mask) | (b.to_bits() & !mask));
     }
 }

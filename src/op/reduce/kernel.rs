@@ -27,6 +27,8 @@ const BLOCK: usize = 1024;
 /// The same for whole rows.
 const BLOCK_ROWS: usize = 64;
 const LANES: usize = 16;
+/// Columns that are reduced together.
+const STRIP: usize = 64;
 
 impl ReduceKernel {
     /// A reduction of a step's first input into its output of this index.
@@ -112,22 +114,40 @@ impl ReduceKernel {
 
     /// Columns `first..` of one outer index.
     #[inline(always)]
-    fn columns(&self, x: &[f32], first: usize, target: &mut [f32]) {
-        let mut partial = [0.0; COLUMNS];
-        let partial = &mut partial[..target.len()];
-        target.fill(self.start());
+    fn columns(&self, x: &[f32], mut first: usize, target: &mut [f32]) {
+        let (wide, rest) = target.as_chunks_mut::<STRIP>();
+        for strip in wide {
+            *strip = self.strip(x, first);
+            first += STRIP;
+        }
+        let (narrow, rest) = rest.as_chunks_mut::<LANES>();
+        for strip in narrow {
+            *strip = self.strip(x, first);
+            first += LANES;
+        }
+        for target in rest {
+            [*target] = self.strip(x, first);
+            first += 1;
+        }
+    }
+
+    /// `N` columns, whose sums stay in registers.
+    #[inline(always)]
+    fn strip<const N: usize>(&self, x: &[f32], first: usize) -> [f32; N] {
+        let mut total = [self.start(); N];
         for block in x.chunks(BLOCK_ROWS * self.inner) {
-            partial.fill(self.start());
+            let mut sums = [self.start(); N];
             for row in block.chunks_exact(self.inner) {
-                for (sum, &x) in partial.iter_mut().zip(&row[first..]) {
+                for (sum, &x) in sums.iter_mut().zip(&row[first..][..N]) {
                     let x = if self.reduction == Reduction::SumSquares { x * x } else { x };
                     *sum = self.combine(*sum, x);
                 }
             }
-            for (total, &sum) in target.iter_mut().zip(&*partial) {
+            for (total, sum) in total.iter_mut().zip(sums) {
                 *total = self.combine(*total, sum);
             }
         }
+        total
     }
 
     /// Results `at..` of a phase that reads the input.
