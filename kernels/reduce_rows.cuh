@@ -10,7 +10,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS<0>)
         float lanes[VECTOR];
 #pragma unroll
         for (int k = 0; k < VECTOR; k++) lanes[k] = start();
-        row.each([&](float (&v)[1][VECTOR], u32, bool) {
+        row.each([&](float (&v)[1][VECTOR], u32, int) {
 #pragma unroll
             for (int k = 0; k < VECTOR; k++) lanes[k] = join(lanes[k], map(v[0][k]));
         });

@@ -71,18 +71,18 @@ template <int N> struct Row {
         }
     }
 
-    // Calls f(group, first element, kept) for every group in order. What f changes in a kept group
-    // lasts; other groups come as they are in memory each time.
+    // Calls f(group, first element, k) for every group in order, k being its number if it is kept and
+    // -1 if not. What f changes in a kept group lasts; others come as they are in memory each time.
     template <class F> DEVICE void each(F f) {
 #pragma unroll
         for (int k = 0; k < HELD; k++) {
             const u32 i = (k * TEAM + lane) * VECTOR;
-            if (present(k, i)) f(held[k], i, true);
+            if (present(k, i)) f(held[k], i, k);
         }
         for (u32 i = (HELD * TEAM + lane) * VECTOR; i < WIDTH; i += SPAN) {
             float v[N][VECTOR];
             fetch(v, i);
-            f(v, i, false);
+            f(v, i, -1);
         }
     }
 };

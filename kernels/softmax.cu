@@ -14,17 +14,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS<1>)
     for (Team team(partial, SIZE(ROWS)); team.goes_on(); team.next()) {
         Row<1> row(team, {x});
         float most = -INFINITE;
-        row.each([&](float (&v)[1][VECTOR], u32, bool) {
+        row.each([&](float (&v)[1][VECTOR], u32, int) {
 #pragma unroll
             for (int k = 0; k < VECTOR; k++) most = math::max(most, v[0][k]);
         });
         most = team.max(most);
         float sum = 0.0f;
-        row.each([&](float (&v)[1][VECTOR], u32, bool kept) {
+        row.each([&](float (&v)[1][VECTOR], u32, int kept) {
 #pragma unroll
             for (int k = 0; k < VECTOR; k++) {
                 const float e = math::exp(v[0][k] - most);
-                if (!LOG && kept) v[0][k] = e;
+                if (!LOG && kept >= 0) v[0][k] = e;
                 sum += e;
             }
         });
@@ -32,11 +32,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS<1>)
         const float scale = LOG ? math::log(sum) : 1.0f / sum;
         const bool writes = team.has_row();
         float* out = y + team.row() * WIDTH;
-        row.each([&](float (&v)[1][VECTOR], u32 i, bool kept) {
+        row.each([&](float (&v)[1][VECTOR], u32 i, int kept) {
             float result[VECTOR];
 #pragma unroll
             for (int k = 0; k < VECTOR; k++) {
-                const float e = kept || LOG ? v[0][k] : math::exp(v[0][k] - most);
+                const float e = kept >= 0 || LOG ? v[0][k] : math::exp(v[0][k] - most);
                 result[k] = LOG ? (e - most) - scale : e * scale;
             }
             if (writes) store<VECTOR>(out, i, result);
@@ -50,14 +50,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS<2>)
     for (Team team(partial, SIZE(ROWS)); team.goes_on(); team.next()) {
         Row<2> row(team, {y, g});
         float sum = 0.0f;
-        row.each([&](float (&v)[2][VECTOR], u32, bool) {
+        row.each([&](float (&v)[2][VECTOR], u32, int) {
 #pragma unroll
             for (int k = 0; k < VECTOR; k++) sum += LOG ? v[1][k] : v[1][k] * v[0][k];
         });
         sum = team.sum(sum);
         const bool writes = team.has_row();
         float* out = dx + team.row() * WIDTH;
-        row.each([&](float (&v)[2][VECTOR], u32 i, bool) {
+        row.each([&](float (&v)[2][VECTOR], u32 i, int) {
             float result[VECTOR];
 #pragma unroll
             for (int k = 0; k < VECTOR; k++) {

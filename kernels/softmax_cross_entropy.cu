@@ -26,13 +26,13 @@ template <int N> DEVICE Row<N> held(const Team& team, const float* x, const floa
 
 DEVICE float log_sum_exp(Team& team, Logits& row) {
     float most = -INFINITE;
-    row.each([&](float (&v)[ARRAYS][VECTOR], u32, bool) {
+    row.each([&](float (&v)[ARRAYS][VECTOR], u32, int) {
 #pragma unroll
         for (int k = 0; k < VECTOR; k++) most = math::max(most, v[0][k]);
     });
     most = team.max(most);
     float sum = 0.0f;
-    row.each([&](float (&v)[ARRAYS][VECTOR], u32, bool) {
+    row.each([&](float (&v)[ARRAYS][VECTOR], u32, int) {
 #pragma unroll
         for (int k = 0; k < VECTOR; k++) sum += math::exp(v[0][k] - most);
     });
@@ -41,7 +41,7 @@ DEVICE float log_sum_exp(Team& team, Logits& row) {
 
 DEVICE float row_loss(Team& team, Logits& row, const float* x, const u32* labels, float lse) {
     float chosen = 0.0f, all = 0.0f;
-    row.each([&](float (&v)[ARRAYS][VECTOR], u32, bool) {
+    row.each([&](float (&v)[ARRAYS][VECTOR], u32, int) {
 #pragma unroll
         for (int k = 0; k < VECTOR; k++) {
             chosen += HARD ? 0.0f : v[ARRAYS - 1][k] * (lse - v[0][k]);
@@ -66,7 +66,7 @@ DEVICE void write_gradient(Team& team, Logits& row, const u32* labels, float lse
     float* out = dx + team.row() * WIDTH;
     if constexpr (HARD) {
         const u32 label = labels[team.row()];
-        row.each([&](float (&v)[ARRAYS][VECTOR], u32 i, bool) {
+        row.each([&](float (&v)[ARRAYS][VECTOR], u32 i, int) {
             float result[VECTOR];
 #pragma unroll
             for (int k = 0; k < VECTOR; k++) {
@@ -78,12 +78,12 @@ DEVICE void write_gradient(Team& team, Logits& row, const u32* labels, float lse
         });
     } else {
         float mass = 0.0f;
-        row.each([&](float (&v)[ARRAYS][VECTOR], u32, bool) {
+        row.each([&](float (&v)[ARRAYS][VECTOR], u32, int) {
 #pragma unroll
             for (int k = 0; k < VECTOR; k++) mass += v[ARRAYS - 1][k];
         });
         mass = SHARE * team.sum(mass) + REST * WIDTH;
-        row.each([&](float (&v)[ARRAYS][VECTOR], u32 i, bool) {
+        row.each([&](float (&v)[ARRAYS][VECTOR], u32 i, int) {
             float result[VECTOR];
 #pragma unroll
             for (int k = 0; k < VECTOR; k++) {

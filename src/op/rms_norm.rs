@@ -25,7 +25,7 @@ pub struct RmsNorm {
 }
 
 /// Inputs: x, reciprocal root mean square, upstream gradient, and the weight if there is one.
-/// Output: gradient of x.
+/// Outputs: gradients of x, and of the weight if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RmsNormGradient {
     /// How many dimensions, counted from the last, are normalised together.
@@ -50,7 +50,7 @@ impl Op for RmsNorm {
     }
 
     fn backward(&self, gradient: &mut Gradient<'_>) -> Result<(), OpError> {
-        emit_gradients(gradient, RmsNormGradient { axes: self.axes }, false)
+        emit_gradients(gradient, RmsNormGradient { axes: self.axes })
     }
 
     fn reference(&self, call: &ReferenceCall<'_>) -> Vec<Vec<f64>> {
@@ -81,7 +81,7 @@ impl Op for RmsNormGradient {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, OpError> {
-        check_gradient(inputs, 1, self.axes)
+        check_gradient(inputs, 1, self.axes, false)
     }
 
     fn backward(&self, _gradient: &mut Gradient<'_>) -> Result<(), OpError> {

@@ -47,8 +47,8 @@ pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec
         "softmax" | "softmax_gradient" => vec![softmax(case, inputs, results)],
         "layer_norm" => norm(inputs, results, true),
         "rms_norm" => norm(inputs, results, false),
-        "layer_norm_gradient" => vec![norm_gradient(inputs, true)],
-        "rms_norm_gradient" => vec![norm_gradient(inputs, false)],
+        "layer_norm_gradient" => norm_gradient(inputs, results, true),
+        "rms_norm_gradient" => norm_gradient(inputs, results, false),
         "gather_gradient" => gather_gradient(case, inputs),
         name => panic!("no bound for `{name}`: derive one"),
     }
@@ -220,27 +220,35 @@ fn norm(inputs: &[Vec<f64>], results: &[Vec<f64>], centred: bool) -> Vec<Vec<f64
 }
 
 /// `r (h − A − x̂ B)` with `A = mean(h)`, `B = mean(h x̂)`: the depth of the means plus one rounding
-/// for every other operation on the way.
-fn norm_gradient(inputs: &[Vec<f64>], centred: bool) -> Vec<f64> {
+/// for every other operation on the way. Gradients of parameters are sums over rows, in whatever order:
+/// fewer additions than rows, and three roundings of each term.
+fn norm_gradient(inputs: &[Vec<f64>], results: &[Vec<f64>], centred: bool) -> Vec<Vec<f64>> {
     let at = 1 + usize::from(centred);
     let (x, reciprocals, g, weight) =
         (&inputs[0], &inputs[at], &inputs[at + 1], inputs.get(at + 2));
     let width = x.len() / reciprocals.len();
     let (depth, count) = (lanes_depth(width), width as f64);
     let mut bounds = Vec::new();
+    let mut parameters = vec![vec![0.0; width]; results.len() - 1];
+    let each = (reciprocals.len() as f64 + 3.0) * U;
     for (row, r) in reciprocals.iter().enumerate() {
         let mean = if centred { inputs[1][row] } else { 0.0 };
         let part = row * width..(row + 1) * width;
         let normal: Vec<f64> = x[part.clone()].iter().map(|x| ((x - mean) * r).abs()).collect();
         let weighted = |(i, g): (usize, &f64)| (g * weight.map_or(1.0, |w| w[i])).abs();
-        let h: Vec<f64> = g[part].iter().enumerate().map(weighted).collect();
+        let h: Vec<f64> = g[part.clone()].iter().enumerate().map(weighted).collect();
+        for (k, bounds) in parameters.iter_mut().enumerate() {
+            for ((bound, g), n) in bounds.iter_mut().zip(&g[part.clone()]).zip(&normal) {
+                *bound += each * g.abs() * if k == 0 { *n } else { 1.0 };
+            }
+        }
         let offset = if centred { h.iter().sum::<f64>() / count } else { 0.0 };
         let slope = h.iter().zip(&normal).map(|(h, n)| h * n).sum::<f64>() / count;
         bounds.extend(h.iter().zip(&normal).map(|(h, n)| {
             r.abs() * U * (5.0 * h + (depth + 6.0) * offset + (depth + 12.0) * n * slope)
         }));
     }
-    bounds
+    std::iter::once(bounds).chain(parameters).collect()
 }
 
 fn pointwise(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {

@@ -32,6 +32,7 @@ const TOTAL: (&str, &str, &str) = (
     "softmax_cross_entropy_with_gradient",
     "f32[B, 10], u32[B], f32[B]",
 );
+const NORM: (&str, &str, &str) = ("layer_norm.cu", "layer_norm_gradient", "f32[B, 37]");
 const SUMS: (&str, &str, &str) = ("matmul.cu", "matmul", "row sums f32[B, 20]");
 const ODD: (&str, &str, &str) = ("matmul.cu", "matmul", "f32[17, 33], f32[33, 65]");
 const TURNED: (&str, &str, &str) = ("transpose.cu", "transpose", "f32[40, 33]");
@@ -79,6 +80,9 @@ pub(crate) const BUGS: &[Bug] = &[
         "__syncthreads();\n    float sum = shared[0];", "float sum = shared[0];"),
     bug("the last row's loss is left out", TOTAL, "i < SIZE(ROWS); i += THREADS", "i + 1 < SIZE(ROWS); i += THREADS"),
     bug("all rows weigh as the first does", TOTAL, "BY_ROW ? team.row() : 0", "0"),
+    bug("a row counts for every team that has none", NORM, "if (writes) part.add", "part.add"),
+    bug("a set of blocks is counted one short", NORM, "(blocks - set + sets - 1) / sets", "(blocks - set) / sets"),
+    bug("teams add up without waiting for each other", NORM, "            __syncthreads();\n            if (team != turn) continue;", "            if (team != turn) continue;"),
     bug("the ticket of a sum is not set back", ("prelude.cuh", "reduce", "f32[B, 5003]"), "atomicInc(ticket, count - 1)", "atomicAdd(ticket, 1u)"),
     bug("only the last block's part", ROW_SUM, "row_parts[blockIdx.x] = result;", "row_parts[0] = result;"),
     bug("no barrier before the next half is written", COLUMN_SUM,

@@ -11,11 +11,8 @@ pub(super) mod launch;
 
 use serde::{Deserialize, Serialize};
 
-use super::expression::Expr;
 use super::launch::{Launches, Target};
-use super::pointwise::Pointwise;
-use super::reduce::sum_to;
-use super::{BufferId, CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
+use super::{CallTypes, Case, CpuKernel, Family, Gradient, Op, OpError, ReferenceCall};
 use crate::tensor::{DType, Dim, Shape, TensorType};
 pub(super) use kernel::{Backward, Forward};
 
@@ -30,11 +27,13 @@ pub struct LayerNorm {
 }
 
 /// Inputs: x, mean, reciprocal deviation, upstream gradient, and the weight if there is one.
-/// Output: gradient of x.
+/// Outputs: gradients of x, of the weight if there is one, and of the bias if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerNormGradient {
     /// How many dimensions, counted from the last, are normalised together.
     pub axes: usize,
+    /// Whether there is a bias, which takes a weight.
+    pub bias: bool,
 }
 
 /// Checks x and the parameters of a norm; returns the type of a statistic.
@@ -66,6 +65,7 @@ pub(super) fn check_gradient(
     inputs: &[TensorType],
     statistics: usize,
     axes: usize,
+    bias: bool,
 ) -> Result<Vec<TensorType>, OpError> {
     let expected = statistics + 2;
     if inputs.len() != expected && inputs.len() != expected + 1 {
@@ -76,7 +76,11 @@ pub(super) fn check_gradient(
     if inputs[1..=statistics].iter().any(|s| *s != statistic) || inputs[statistics + 1] != *x {
         return Err(OpError(format!("expected statistics {statistic} and a gradient {x}")));
     }
-    Ok(vec![x.clone()])
+    if bias && inputs.len() == expected {
+        return Err(OpError("a norm has a bias only with a weight".into()));
+    }
+    let parameters = inputs[expected..].iter().flat_map(|w| vec![w; 1 + usize::from(bias)]);
+    Ok(std::iter::once(x).chain(parameters).cloned().collect())
 }
 
 pub(super) fn check_epsilon(epsilon: f64) -> Result<(), OpError> {
@@ -86,12 +90,8 @@ pub(super) fn check_epsilon(epsilon: f64) -> Result<(), OpError> {
     Ok(())
 }
 
-/// Emits the gradient of x by `op`, and those of the parameters as sums over rows.
-pub(super) fn emit_gradients(
-    gradient: &mut Gradient<'_>,
-    op: impl Op,
-    centred: bool,
-) -> Result<(), OpError> {
+/// Emits the gradients of x and of the parameters by `op`.
+pub(super) fn emit_gradients(gradient: &mut Gradient<'_>, op: impl Op) -> Result<(), OpError> {
     if (1..gradient.outputs().len()).any(|i| gradient.upstream(i).is_some()) {
         return Err(OpError("the statistics of a norm have no gradient".into()));
     }
@@ -99,30 +99,12 @@ pub(super) fn emit_gradients(
         return Ok(());
     };
     let inputs = gradient.inputs().to_vec();
-    let statistics = gradient.outputs()[1..].to_vec();
     let mut operands = vec![inputs[0]];
-    operands.extend(&statistics);
+    operands.extend(&gradient.outputs()[1..]);
     operands.push(upstream);
-    if gradient.needs(0) {
-        let with_weight: Vec<BufferId> = operands.iter().chain(inputs.get(1)).copied().collect();
-        let result = gradient.one(op, &with_weight)?;
-        gradient.set(0, result);
-    }
-    if inputs.len() > 1 && gradient.needs(1) {
-        let input = Expr::input;
-        let product = match centred {
-            true => (input(0) - input(1)) * input(2) * input(3),
-            false => input(0) * input(1) * input(2),
-        };
-        let product = gradient.one(Pointwise::new(operands.len(), &product), &operands)?;
-        let shape = gradient.ty(inputs[1]).shape.clone();
-        let sum = sum_to(&mut gradient.emitter, product, &shape)?;
-        gradient.set(1, sum);
-    }
-    if inputs.len() > 2 && gradient.needs(2) {
-        let shape = gradient.ty(inputs[2]).shape.clone();
-        let sum = sum_to(&mut gradient.emitter, upstream, &shape)?;
-        gradient.set(2, sum);
+    operands.extend(inputs.get(1));
+    for (i, result) in gradient.emitter.call(op, &operands)?.into_iter().enumerate() {
+        gradient.set(i, result);
     }
     Ok(())
 }
@@ -152,7 +134,7 @@ pub(super) fn reference(
     [y, means, reciprocals]
 }
 
-/// The definition of a norm's gradient.
+/// The definition of a norm's gradients.
 pub(super) fn reference_gradient(
     call: &ReferenceCall<'_>,
     axes: usize,
@@ -163,6 +145,7 @@ pub(super) fn reference_gradient(
     let (reciprocals, upstream, weight) =
         (call.inputs[at], call.inputs[at + 1], call.inputs.get(at + 2));
     let mut result = Vec::new();
+    let mut parameters = vec![vec![0.0; width]; call.types.outputs.len() - 1];
     for (row, x) in call.inputs[0].chunks(width).enumerate() {
         let (count, reciprocal) = (width as f64, reciprocals[row]);
         let mean = if centred { call.inputs[1][row] } else { 0.0 };
@@ -173,8 +156,12 @@ pub(super) fn reference_gradient(
         let offset = if centred { h.iter().sum::<f64>() / count } else { 0.0 };
         let slope = h.iter().zip(&normal).map(|(h, n)| h * n).sum::<f64>() / count;
         result.extend(h.iter().zip(&normal).map(|(h, n)| reciprocal * (h - offset - n * slope)));
+        for (k, sums) in parameters.iter_mut().enumerate() {
+            let terms = g.iter().zip(&normal).map(|(g, n)| if k == 0 { g * n } else { *g });
+            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+        }
     }
-    vec![result]
+    [vec![result], parameters].concat()
 }
 
 fn width(sizes: &[usize], axes: usize) -> usize {
@@ -200,7 +187,8 @@ impl Op for LayerNorm {
     }
 
     fn backward(&self, gradient: &mut Gradient<'_>) -> Result<(), OpError> {
-        emit_gradients(gradient, LayerNormGradient { axes: self.axes }, true)
+        let bias = gradient.inputs().len() > 2;
+        emit_gradients(gradient, LayerNormGradient { axes: self.axes, bias })
     }
 
     fn reference(&self, call: &ReferenceCall<'_>) -> Vec<Vec<f64>> {
@@ -230,7 +218,7 @@ impl Op for LayerNormGradient {
     }
 
     fn outputs(&self, inputs: &[TensorType]) -> Result<Vec<TensorType>, OpError> {
-        check_gradient(inputs, 2, self.axes)
+        check_gradient(inputs, 2, self.axes, self.bias)
     }
 
     fn backward(&self, _gradient: &mut Gradient<'_>) -> Result<(), OpError> {
@@ -255,7 +243,7 @@ impl Op for LayerNormGradient {
 }
 
 /// Shapes of x, normalised dimensions, rows in use.
-pub(super) fn examples() -> [(Vec<usize>, usize, usize); 6] {
+pub(super) fn examples() -> [(Vec<usize>, usize, usize); 9] {
     [
         (vec![7], 1, 4),
         (vec![3, 5], 1, 2),
@@ -263,6 +251,9 @@ pub(super) fn examples() -> [(Vec<usize>, usize, usize); 6] {
         (vec![1], 1, 3),
         (vec![37], 1, 300),
         (vec![25004], 1, 2),
+        (vec![25003], 1, 3),
+        (vec![132], 1, 700),
+        (vec![1500], 1, 5),
     ]
 }
 
@@ -295,8 +286,9 @@ impl Family for LayerNormGradient {
                 let parameter = TensorType::f32(Shape::fixed(&dims[dims.len() - axes..]));
                 let statistic = check(&x, &[], axes).expect("invariant: examples fit");
                 let mut inputs = vec![x.clone(), statistic.clone(), statistic, x, parameter];
-                inputs.truncate(if i % 2 == 0 { 5 } else { 4 });
-                Case::new(LayerNormGradient { axes }, inputs, rows).gradients(&[], &[])
+                let bias = i % 3 == 0;
+                inputs.truncate(if bias || i % 3 == 1 { 5 } else { 4 });
+                Case::new(LayerNormGradient { axes, bias }, inputs, rows).gradients(&[], &[])
             })
             .collect()
     }

@@ -3,6 +3,8 @@
 use crate::cpu::math;
 use crate::op::expression::{Binary, Unary};
 
+const LANES: usize = 16;
+
 #[inline(always)]
 pub(super) fn unary(op: Unary, x: &[f32], out: &mut [f32]) {
     macro_rules! each {
@@ -97,11 +99,21 @@ pub(super) fn subtract_from(x: &[f32], out: &mut [f32]) {
     out.iter_mut().zip(x).for_each(|(o, x)| *o -= x);
 }
 
-/// By a mask: left to itself the compiler chooses where to load from, and gathers.
+/// From copies: left to itself the compiler chooses the place that it loads from, and gathers.
 #[inline(always)]
 pub(super) fn select(condition: &[f32], yes: &[f32], no: &[f32], out: &mut [f32]) {
-    for (((o, &c), &a), &b) in out.iter_mut().zip(condition).zip(yes).zip(no) {
-        let mask = if c != 0.0 { u32::MAX } else { 0 };
-        *o = f32::from_bits((a.to_bits() & mask) | (b.to_bits() & !mask));
+    let (out, out_rest) = out.as_chunks_mut::<LANES>();
+    let (condition, condition_rest) = condition.as_chunks::<LANES>();
+    let ((yes, yes_rest), (no, no_rest)) = (yes.as_chunks(), no.as_chunks());
+    for (((out, c), &a), &b) in out.iter_mut().zip(condition).zip(yes).zip(no) {
+        *out = choose(c, a, b);
     }
+    for (((o, &c), &a), &b) in out_rest.iter_mut().zip(condition_rest).zip(yes_rest).zip(no_rest) {
+        [*o] = choose(&[c], [a], [b]);
+    }
+}
+
+#[inline(always)]
+fn choose<const N: usize>(condition: &[f32; N], yes: [f32; N], no: [f32; N]) -> [f32; N] {
+    std::array::from_fn(|i| if condition[i] != 0.0 { yes[i] } else { no[i] })
 }

@@ -27,8 +27,6 @@ const BLOCK: usize = 1024;
 /// The same for whole rows.
 const BLOCK_ROWS: usize = 64;
 const LANES: usize = 16;
-/// Columns that are reduced together.
-const STRIP: usize = 64;
 
 impl ReduceKernel {
     /// A reduction of a step's first input into its output of this index.
@@ -115,36 +113,41 @@ impl ReduceKernel {
     /// Columns `first..` of one outer index.
     #[inline(always)]
     fn columns(&self, x: &[f32], mut first: usize, target: &mut [f32]) {
-        let (wide, rest) = target.as_chunks_mut::<STRIP>();
+        let (wide, rest) = target.as_chunks_mut::<{ 4 * LANES }>();
         for strip in wide {
-            *strip = self.strip(x, first);
-            first += STRIP;
+            let sums: [[f32; LANES]; 4] = self.strip(x, first);
+            strip.as_chunks_mut().0.copy_from_slice(&sums);
+            first += 4 * LANES;
         }
         let (narrow, rest) = rest.as_chunks_mut::<LANES>();
         for strip in narrow {
-            *strip = self.strip(x, first);
+            [*strip] = self.strip(x, first);
             first += LANES;
         }
         for target in rest {
-            [*target] = self.strip(x, first);
+            [[*target]] = self.strip(x, first);
             first += 1;
         }
     }
 
-    /// `N` columns, whose sums stay in registers.
+    /// `M` times `N` columns, whose sums stay in registers.
     #[inline(always)]
-    fn strip<const N: usize>(&self, x: &[f32], first: usize) -> [f32; N] {
-        let mut total = [self.start(); N];
+    fn strip<const M: usize, const N: usize>(&self, x: &[f32], first: usize) -> [[f32; N]; M] {
+        let mut total = [[self.start(); N]; M];
         for block in x.chunks(BLOCK_ROWS * self.inner) {
-            let mut sums = [self.start(); N];
+            let mut sums = [[self.start(); N]; M];
             for row in block.chunks_exact(self.inner) {
-                for (sum, &x) in sums.iter_mut().zip(&row[first..][..N]) {
-                    let x = if self.reduction == Reduction::SumSquares { x * x } else { x };
-                    *sum = self.combine(*sum, x);
+                let groups = row[first..][..M * N].as_chunks::<N>().0;
+                for m in 0..M {
+                    for n in 0..N {
+                        let x = groups[m][n];
+                        let x = if self.reduction == Reduction::SumSquares { x * x } else { x };
+                        sums[m][n] = self.combine(sums[m][n], x);
+                    }
                 }
             }
-            for (total, sum) in total.iter_mut().zip(sums) {
-                *total = self.combine(*total, sum);
+            for (total, sum) in total.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+                *total = self.combine(*total, *sum);
             }
         }
         total
