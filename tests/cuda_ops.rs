@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use common::exact::ExactCases;
 use common::model::{SmallModel, run_reference};
 use common::{bounds, inputs};
 use emulator::{Order, Settings};
@@ -139,4 +140,21 @@ fn kernels_agree_with_the_definitions_in_every_order() {
         compare_kinds(cases);
     }
     println!("largest error is {worst:.2} of its bound");
+}
+
+#[test]
+fn whole_numbers_are_exact() {
+    let Some(session) = emulator::session() else { return };
+    let (mut cases, mut counts) = (0, [0; 2]);
+    for (exact, order) in ExactCases::all(has_cuda_form).iter().zip(Order::ALL.iter().cycle()) {
+        let (thread_order, block_order) = (*order, *order);
+        session.configure(Settings { thread_order, block_order, ..session.settings() });
+        let make = |lasting: &_| CudaExecutor::new(lasting, 0, Replay::Graph).expect("a device");
+        let more = exact.compare(&exact.model.load(make).run(&exact.inputs));
+        cases += exact.count;
+        counts = [counts[0] + more[0], counts[1] + more[1]];
+    }
+    let [numbers, others] = counts;
+    println!("{cases} cases, {numbers} numbers, {others} of them not zero: all exact");
+    assert!(2 * others > numbers, "mostly zeros show little");
 }

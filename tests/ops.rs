@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::exact::ExactCases;
 use common::model::{Differentiator, SmallModel, run_reference};
 use common::{bounds, inputs, sample};
 use ironwarp::op::{Case, Registry};
@@ -45,6 +46,19 @@ fn fast_forms_agree_with_the_definitions() {
         }
     }
     println!("largest error is {:.2} of its bound: {}", worst.0, worst.1);
+}
+
+#[test]
+fn whole_numbers_are_exact() {
+    let (mut cases, mut counts) = (0, [0; 2]);
+    for exact in ExactCases::all(|_| true) {
+        let more = exact.compare(&exact.model.run_cpu(2, &exact.inputs));
+        cases += exact.count;
+        counts = [counts[0] + more[0], counts[1] + more[1]];
+    }
+    let [numbers, others] = counts;
+    println!("{cases} cases, {numbers} numbers, {others} of them not zero: all exact");
+    assert!(2 * others > numbers, "mostly zeros show little");
 }
 
 #[test]
