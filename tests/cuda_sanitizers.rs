@@ -63,7 +63,7 @@ impl<'a> Recording<'a> {
     }
 
     /// Runs all of them again; the sanitizer finds nothing.
-    fn is_clean(self, what: &str) {
+    fn finds_nothing(self, what: &str) {
         let extents: Vec<_> = self.launches.iter().map(|(_, extents)| extents.clone()).collect();
         let replay = emulator::Replay::new(self.session, self.sanitizer);
         let replay = replay.expect("the sanitizer is there");
@@ -97,7 +97,7 @@ fn cases_are_clean(sanitizer: Sanitizer, cases: &[Case]) {
             recording.launches.extend(extents.into_iter().map(|extents| (name.clone(), extents)));
         }
     }
-    recording.is_clean(&format!("{} cases", cases.len()));
+    recording.finds_nothing(&format!("{} cases", cases.len()));
 }
 
 /// A short epoch in a burst: steps of 4, 4 and 3 rows.
@@ -150,7 +150,7 @@ fn training_is_clean(sanitizer: Sanitizer) {
         recording.launches.push((name, extents));
     }
     assert_eq!((expected.count(), picked.count()), (0, 0), "all have run");
-    recording.is_clean(&format!("{} steps", ROWS.len()));
+    recording.finds_nothing(&format!("{} steps", ROWS.len()));
 }
 
 fn cases() -> impl Iterator<Item = Case> {
