@@ -99,7 +99,7 @@ fn compare(model: SmallModel, mut inputs: Vec<Vec<f64>>, names: &[String]) {
             compared += 1;
         }
     }
-    println!("{} expressions, {compared} numbers", names.len());
+    println!("counted: {} expressions, {compared} results: equal bits", names.len());
 }
 
 /// Compares expressions, all of the same inputs.

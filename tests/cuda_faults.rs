@@ -94,7 +94,7 @@ fn each_call_fails(way: Way, codes: impl Fn(u64) -> Vec<i32>) -> u64 {
         }
     }
     println!(
-        "{way:?}: {calls} calls, {injected} faults, {failed} errors, the rest when giving back"
+        "counted: {way:?}: {calls} calls, {injected} faults, {failed} errors, the rest when giving back"
     );
     assert!(failed > injected / 2, "{failed} of {injected} faults");
     let _session = session();

@@ -120,8 +120,9 @@ fn compare_kinds(cases: &[Case]) {
 #[test]
 fn kernels_agree_with_the_definitions_in_every_order() {
     let Some(session) = emulator::session() else { return };
-    let mut worst = 0.0f64;
+    let (mut worst, mut count) = (0.0f64, 0);
     for cases in plans().values() {
+        count += cases.len();
         let outputs = run(cases, Replay::Graph, &session);
         session.configure(Settings {
             poison: Settings::POISONS[1],
@@ -139,7 +140,12 @@ fn kernels_agree_with_the_definitions_in_every_order() {
         }
         compare_kinds(cases);
     }
-    println!("largest error is {worst:.2} of its bound");
+    println!(
+        "counted: {count} cases on the device, {} orders of threads and blocks, {} contents of fresh \
+         memory, {worst:.2} of a bound at most",
+        if emulator::on_a_card() { 1 } else { Order::ALL.len() },
+        if emulator::on_a_card() { 1 } else { Settings::POISONS.len() },
+    );
 }
 
 #[test]
@@ -155,6 +161,9 @@ fn whole_numbers_are_exact() {
         counts = [counts[0] + more[0], counts[1] + more[1]];
     }
     let [numbers, others] = counts;
-    println!("{cases} cases, {numbers} numbers, {others} of them not zero: all exact");
+    println!(
+        "counted: {cases} cases of whole numbers on the device, {numbers} results, {others} of them not \
+         zero: all exact"
+    );
     assert!(2 * others > numbers, "mostly zeros show little");
 }

@@ -69,7 +69,7 @@ impl<'a> Recording<'a> {
         let replay = replay.expect("the sanitizer is there");
         let found = replay.run(&self.folder, &extents).expect("the launches run again");
         println!(
-            "{:?}: {} launches of {what}, {} findings",
+            "counted: {:?} sanitizer: {} launches of {what}, {} findings",
             self.sanitizer,
             extents.len(),
             found.len()

@@ -207,7 +207,10 @@ fn fifty_steps_agree_from_common_states_and_running_free() {
         .dense(3);
     for (name, model, terms) in [("dense", dense, 16), ("embedding and norm", norms, 48)] {
         let example = Example::new(&model, terms);
-        println!("{name}: {STEPS} steps, at most {:.2} of the bound", step_by_step(&example));
+        let worst = step_by_step(&example);
+        println!(
+            "counted: {STEPS} steps of {name} from common states, {worst:.2} of a bound at most"
+        );
         let (cpu, device) = (free(cpu(&example)), free(device(&example)));
         println!("cpu    {cpu:.7?}\ndevice {device:.7?}");
         for (c, d) in cpu.iter().zip(&device) {

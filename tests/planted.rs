@@ -185,5 +185,5 @@ fn emulated_planted_bugs_are_all_found() {
     };
     let missed: Vec<_> = BUGS.iter().filter(|bug| !is_found(bug)).map(|bug| bug.name).collect();
     assert!(missed.is_empty(), "of {} bugs these are not found: {missed:#?}", BUGS.len());
-    println!("{} planted bugs, all found", BUGS.len());
+    println!("counted: {} planted bugs, all found", BUGS.len());
 }
