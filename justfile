@@ -70,7 +70,8 @@ ci:
 nightly seconds="600":
     IRONWARP_KERNELS=all IRONWARP_REQUIRE_NVRTC=1 cargo test --release --test kernels -- --nocapture
     cargo test --workspace --release
-    cargo test --release --test cuda_faults --test cuda_sanitizers -- --ignored --nocapture
+    # Lines with `counted:` go into docs/nightly.md.
+    cargo test --release --test ops --test planted --test cuda_bits --test cuda_faults --test cuda_ops --test cuda_sanitizers --test cuda_steps -- --include-ignored --nocapture
     cargo run --release --example digits
     cargo run --release --example linear_regression
     cargo run --release --example custom

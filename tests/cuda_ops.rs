@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use common::exact::ExactCases;
 use common::model::{SmallModel, run_reference};
 use common::{bounds, inputs};
 use emulator::{Order, Settings};
@@ -119,8 +120,9 @@ fn compare_kinds(cases: &[Case]) {
 #[test]
 fn kernels_agree_with_the_definitions_in_every_order() {
     let Some(session) = emulator::session() else { return };
-    let mut worst = 0.0f64;
+    let (mut worst, mut count) = (0.0f64, 0);
     for cases in plans().values() {
+        count += cases.len();
         let outputs = run(cases, Replay::Graph, &session);
         session.configure(Settings {
             poison: Settings::POISONS[1],
@@ -138,5 +140,30 @@ fn kernels_agree_with_the_definitions_in_every_order() {
         }
         compare_kinds(cases);
     }
-    println!("largest error is {worst:.2} of its bound");
+    println!(
+        "counted: {count} cases on the device, {} orders of threads and blocks, {} contents of fresh \
+         memory, {worst:.2} of a bound at most",
+        if emulator::on_a_card() { 1 } else { Order::ALL.len() },
+        if emulator::on_a_card() { 1 } else { Settings::POISONS.len() },
+    );
+}
+
+#[test]
+fn whole_numbers_are_exact() {
+    let Some(session) = emulator::session() else { return };
+    let (mut cases, mut counts) = (0, [0; 2]);
+    for (exact, order) in ExactCases::all(has_cuda_form).iter().zip(Order::ALL.iter().cycle()) {
+        let (thread_order, block_order) = (*order, *order);
+        session.configure(Settings { thread_order, block_order, ..session.settings() });
+        let make = |lasting: &_| CudaExecutor::new(lasting, 0, Replay::Graph).expect("a device");
+        let more = exact.compare(&exact.model.load(make).run(&exact.inputs));
+        cases += exact.count;
+        counts = [counts[0] + more[0], counts[1] + more[1]];
+    }
+    let [numbers, others] = counts;
+    println!(
+        "counted: {cases} cases of whole numbers on the device, {numbers} results, {others} of them not \
+         zero: all exact"
+    );
+    assert!(2 * others > numbers, "mostly zeros show little");
 }

@@ -1,5 +1,6 @@
-//! The kernels of the ops' cases under sanitizers: each launch is recorded as the executor makes it
-//! and run again with exactly the memory that its buffers have, rows in use only.
+//! The kernels of the ops' cases, and those of training in a burst, under sanitizers: each launch is
+//! recorded as the executor makes it and run again with exactly the memory that its buffers have, rows
+//! in use only.
 
 mod common;
 
@@ -9,58 +10,151 @@ use common::inputs;
 use common::model::SmallModel;
 use emulator::{Sanitizer, Session};
 use ironwarp::exec::cuda::{CudaExecutor, Replay};
-use ironwarp::op::launch::{Argument, Launches};
-use ironwarp::op::{CallTypes, Case, Registry, Target};
+use ironwarp::op::launch::{Argument, Launch};
+use ironwarp::op::{CallTypes, Case, Op, Registry, Target};
+use ironwarp::prelude::*;
+use ndarray::{Array1, Array2};
 
-/// The launches of a case that has a CUDA form, as the executor asks for them.
-fn launches(case: &Case) -> Option<(CallTypes, Launches)> {
-    let outputs = case.op.outputs(&case.inputs).expect("the case's types fit");
-    let types = CallTypes { inputs: case.inputs.clone(), outputs };
-    let capacity = SmallModel::of_case(case).capacity();
-    let launches = case.op.launches(&types, capacity, &Target { capability: (9, 0) })?;
-    Some((types, launches))
-}
+const TARGET: Target = Target { capability: (9, 0) };
 
-/// Bytes that each argument of each launch may use.
-fn extents(case: &Case) -> Vec<Vec<usize>> {
-    let (types, launches) = launches(case).expect("it has a CUDA form");
+/// Bytes that each argument of each launch of a call may use, as the executor asks for them; none if
+/// the op has no CUDA form.
+fn extents(
+    op: &dyn Op,
+    types: &CallTypes,
+    rows: usize,
+    capacity: usize,
+) -> Option<Vec<(&'static str, Vec<usize>)>> {
+    let launches = op.launches(types, capacity, &TARGET)?;
     let extent = |argument: &Argument| match *argument {
         Argument::Live => usize::MAX, // it is followed by nothing
-        Argument::Input(i) => types.inputs[i].bytes(case.rows),
-        Argument::Output(j) => types.outputs[j].bytes(case.rows),
+        Argument::Input(i) => types.inputs[i].bytes(rows),
+        Argument::Output(j) => types.outputs[j].bytes(rows),
         Argument::Scratch(byte) => launches.scratch - byte,
         Argument::Tickets => 4 * launches.tickets,
     };
-    launches.list.iter().map(|launch| launch.arguments.iter().map(extent).collect()).collect()
+    let of = |launch: &Launch| (launch.entry, launch.arguments.iter().map(extent).collect());
+    Some(launches.list.iter().map(of).collect())
 }
 
-/// Runs the cases once, recorded, and gives what a sanitizer finds.
-fn findings(session: &Session, sanitizer: Sanitizer, cases: &[Case]) -> Vec<String> {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{sanitizer:?}"));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("a folder");
-    session.record(&folder);
-    let (mut all, mut names) = (Vec::new(), Vec::new());
+fn extents_of_case(case: &Case) -> Option<Vec<Vec<usize>>> {
+    let outputs = case.op.outputs(&case.inputs).expect("the case's types fit");
+    let types = CallTypes { inputs: case.inputs.clone(), outputs };
+    let all = extents(&*case.op, &types, case.rows, SmallModel::of_case(case).capacity())?;
+    Some(all.into_iter().map(|(_, extents)| extents).collect())
+}
+
+/// Launches that are recorded from now on, each with a name and the bytes that it may use.
+struct Recording<'a> {
+    session: &'a Session,
+    sanitizer: Sanitizer,
+    folder: PathBuf,
+    launches: Vec<(String, Vec<usize>)>,
+}
+
+impl<'a> Recording<'a> {
+    fn new(session: &'a Session, sanitizer: Sanitizer, name: &str) -> Recording<'a> {
+        let folder = format!("{sanitizer:?} {name}");
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder);
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        session.record(&folder);
+        Recording { session, sanitizer, folder, launches: vec![] }
+    }
+
+    /// Runs all of them again; the sanitizer finds nothing.
+    fn finds_nothing(self, what: &str) {
+        let extents: Vec<_> = self.launches.iter().map(|(_, extents)| extents.clone()).collect();
+        let replay = emulator::Replay::new(self.session, self.sanitizer);
+        let replay = replay.expect("the sanitizer is there");
+        let found = replay.run(&self.folder, &extents).expect("the launches run again");
+        println!(
+            "counted: {:?} sanitizer: {} launches of {what}, {} findings",
+            self.sanitizer,
+            extents.len(),
+            found.len()
+        );
+        let text = found.iter().map(|(i, text)| format!("{}: {text}", self.launches[*i].0));
+        let text: Vec<_> = text.collect();
+        assert!(found.is_empty(), "{} findings:\n{}", found.len(), text.join("\n"));
+    }
+}
+
+/// Runs cases, recorded, and again under a sanitizer.
+fn cases_are_clean(sanitizer: Sanitizer, cases: &[Case]) {
+    let Some(session) = emulator::session() else { return };
+    let mut recording = Recording::new(&session, sanitizer, "cases");
     for case in cases {
         let make = |lasting: &_| CudaExecutor::new(lasting, 0, Replay::Steps).expect("a device");
         SmallModel::of_case(case).load(make).run(&inputs(case, 0));
-        let extents = extents(case);
-        let ran = std::fs::read_dir(&folder).expect("a folder").count() - all.len();
+        let extents = extents_of_case(case).expect("it has a CUDA form");
+        let files = std::fs::read_dir(&recording.folder).expect("a folder").count();
+        let ran = files - recording.launches.len();
         // A plan leaves out steps that only look at the same memory in another way.
         if ran > 0 {
             assert_eq!(ran, extents.len(), "{}", case.op.label());
-            names.resize(names.len() + ran, format!("{} {:?}", case.op.label(), case.inputs));
-            all.extend(extents);
+            let name = format!("{} {:?}", case.op.label(), case.inputs);
+            recording.launches.extend(extents.into_iter().map(|extents| (name.clone(), extents)));
         }
     }
-    let replay = emulator::Replay::new(session, sanitizer).expect("the sanitizer is there");
-    let found = replay.run(&folder, &all).expect("the launches run again");
-    println!("{sanitizer:?}: {} launches of {} cases", all.len(), cases.len());
-    found.into_iter().map(|(launch, text)| format!("{}: {text}", names[launch])).collect()
+    recording.finds_nothing(&format!("{} cases", cases.len()));
+}
+
+/// A short epoch in a burst: steps of 4, 4 and 3 rows.
+fn training_is_clean(sanitizer: Sanitizer) {
+    const ROWS: [usize; 3] = [4, 4, 3];
+    let Some(session) = emulator::session() else { return };
+    let rows: usize = ROWS.iter().sum();
+    let x = Array2::from_shape_fn((rows, 6), |(i, j)| ((i * 5 + j * 3) % 11) as u32);
+    let y: Array1<u32> = x.outer_iter().map(|row| row.sum() % 3).collect();
+    let data = Dataset::from_arrays(x, y).expect("sound data");
+    let model = Model::indices(6)
+        .layer(Embedding::new(11, 4))
+        .layer(LayerNorm::new())
+        .flatten()
+        .dense(9)
+        .gelu()
+        .dropout(0.2)
+        .dense(3);
+    let device = Device::cuda(0).expect("a device");
+    let builder = Trainer::new(&model, Adam::new(0.01)).device(device).clip_norm(1.0);
+    let mut trainer = builder.build().expect("builds");
+    let fit = || Fit::epochs(1).batch(ROWS[0]).progress(Progress::Silent);
+    let plan = trainer.training_plan(&data, &fit()).expect("a plan");
+    let mut recording = Recording::new(&session, sanitizer, "training");
+    trainer.fit(&data, fit()).expect("trains");
+
+    let (mut expected, mut picked) = (vec![], vec![]);
+    for live in ROWS {
+        for step in &plan.graph.steps[..plan.update.end] {
+            let all = extents(&*step.op, &plan.graph.call_types(step), live, plan.capacity);
+            expected.extend(all.expect("it has a CUDA form"));
+        }
+        for (_, feed) in &plan.feeds {
+            let ty = plan.graph.ty(*feed);
+            picked.push(vec![usize::MAX, ty.bytes(rows), ty.bytes(live)]);
+        }
+    }
+    let (mut expected, mut picked) = (expected.into_iter(), picked.into_iter());
+    for name in emulator::recorded(&recording.folder).expect("launches") {
+        let extents = match &*name {
+            // To the ends of their memory.
+            "begin" | "finish" => vec![],
+            "pick" => picked.next().expect("no more feeds"),
+            _ => {
+                let (entry, extents) = expected.next().expect("no more launches");
+                assert_eq!(entry, name);
+                extents
+            }
+        };
+        recording.launches.push((name, extents));
+    }
+    assert_eq!((expected.count(), picked.count()), (0, 0), "all have run");
+    recording.finds_nothing(&format!("{} steps", ROWS.len()));
 }
 
 fn cases() -> impl Iterator<Item = Case> {
-    Registry::standard().cases().into_iter().filter(|case| launches(case).is_some())
+    Registry::standard().cases().into_iter().filter(|case| extents_of_case(case).is_some())
 }
 
 /// A few cases of each op: the first, and some of those with several blocks, tiles or parts.
@@ -75,30 +169,34 @@ fn some() -> Vec<Case> {
     taken
 }
 
-fn clean(sanitizer: Sanitizer, cases: &[Case]) {
-    let Some(session) = emulator::session() else { return };
-    let found = findings(&session, sanitizer, cases);
-    assert!(found.is_empty(), "{} findings:\n{}", found.len(), found.join("\n"));
-}
-
 #[test]
 fn emulated_kernels_keep_to_their_memory() {
-    clean(Sanitizer::Address, &some());
+    cases_are_clean(Sanitizer::Address, &some());
 }
 
 #[test]
 fn emulated_kernels_have_no_races() {
-    clean(Sanitizer::Thread, &some());
+    cases_are_clean(Sanitizer::Thread, &some());
+}
+
+#[test]
+fn emulated_training_keeps_to_its_memory() {
+    training_is_clean(Sanitizer::Address);
+}
+
+#[test]
+fn emulated_training_has_no_races() {
+    training_is_clean(Sanitizer::Thread);
 }
 
 #[test]
 #[ignore = "takes minutes: `just nightly`"]
 fn emulated_all_kernels_keep_to_their_memory() {
-    clean(Sanitizer::Address, &cases().collect::<Vec<_>>());
+    cases_are_clean(Sanitizer::Address, &cases().collect::<Vec<_>>());
 }
 
 #[test]
 #[ignore = "takes minutes: `just nightly`"]
 fn emulated_all_kernels_have_no_races() {
-    clean(Sanitizer::Thread, &cases().collect::<Vec<_>>());
+    cases_are_clean(Sanitizer::Thread, &cases().collect::<Vec<_>>());
 }

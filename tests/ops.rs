@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::exact::ExactCases;
 use common::model::{Differentiator, SmallModel, run_reference};
 use common::{bounds, inputs, sample};
 use ironwarp::op::{Case, Registry};
@@ -20,7 +21,9 @@ fn name(case: &Case) -> String {
 #[test]
 fn fast_forms_agree_with_the_definitions() {
     let mut worst = (0.0, String::new());
-    for case in Registry::standard().cases() {
+    let all = Registry::standard().cases();
+    let cases = all.len();
+    for case in all {
         for seed in 0..2 {
             let inputs = inputs(&case, seed);
             let expected = run_reference(&*case.op, &case, &inputs);
@@ -44,7 +47,26 @@ fn fast_forms_agree_with_the_definitions() {
             }
         }
     }
-    println!("largest error is {:.2} of its bound: {}", worst.0, worst.1);
+    println!(
+        "counted: {cases} cases on the CPU, twice, {:.2} of a bound at most: {}",
+        worst.0, worst.1
+    );
+}
+
+#[test]
+fn whole_numbers_are_exact() {
+    let (mut cases, mut counts) = (0, [0; 2]);
+    for exact in ExactCases::all(|_| true) {
+        let more = exact.compare(&exact.model.run_cpu(2, &exact.inputs));
+        cases += exact.count;
+        counts = [counts[0] + more[0], counts[1] + more[1]];
+    }
+    let [numbers, others] = counts;
+    println!(
+        "counted: {cases} cases of whole numbers on the CPU, {numbers} results, {others} of them not \
+         zero: all exact"
+    );
+    assert!(2 * others > numbers, "mostly zeros show little");
 }
 
 #[test]

@@ -249,6 +249,7 @@ fn compare(case: &Case, build: fn(&mut Builder<'_>) -> Value, bound: f64) {
         differentiated: vec![0],
         wanted: wanted.clone(),
         rows,
+        loss: None,
     };
     drop(trace);
     let result = ["y", "loss"].into_iter().find(|n| case.find(&role("out", n)).is_some());

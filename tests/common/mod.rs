@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
 pub mod bounds;
+pub mod exact;
 pub mod model;
 
 use ironwarp::op::Case;
@@ -19,6 +20,20 @@ pub fn sample(stream: u32, i: usize, (low, high): (f32, f32)) -> f64 {
 
 /// The inputs of a case, integers included, exact in `f32`.
 pub fn inputs(case: &Case, seed: u32) -> Vec<Vec<f64>> {
+    filled(case, seed, |stream, i| f64::from(sample(stream, i, case.range) as f32))
+}
+
+/// The same with whole numbers in place of floats.
+pub fn whole_inputs(case: &Case, seed: u32) -> Vec<Vec<f64>> {
+    filled(case, seed, whole)
+}
+
+/// A reproducible whole number, −3 to 3, for element `i` of stream `stream`.
+pub fn whole(stream: u32, i: usize) -> f64 {
+    f64::from(random::word(7, stream, 0, i as u64) % 7) - 3.0
+}
+
+fn filled(case: &Case, seed: u32, float: impl Fn(u32, usize) -> f64) -> Vec<Vec<f64>> {
     case.inputs
         .iter()
         .enumerate()
@@ -30,7 +45,7 @@ pub fn inputs(case: &Case, seed: u32) -> Vec<Vec<f64>> {
                         let u = random::uniform(7, stream, 0, i as u64);
                         f64::from((u * end as f32) as u32)
                     }
-                    _ => f64::from(sample(stream, i, case.range) as f32),
+                    _ => float(stream, i),
                 })
                 .collect()
         })

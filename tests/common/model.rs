@@ -8,6 +8,7 @@ use ironwarp::error::DeviceError;
 use ironwarp::exec::cpu::CpuExecutor;
 use ironwarp::exec::reference::{ReferenceExecutor, Rounding};
 use ironwarp::exec::{Executor, FeedMut, PlanId};
+use ironwarp::model::Network;
 use ironwarp::op::expression::Expr;
 use ironwarp::op::pointwise::Pointwise;
 use ironwarp::op::reduce::{Reduce, Reduction};
@@ -49,6 +50,8 @@ pub struct SmallModel {
     pub wanted: Vec<usize>,
     /// Rows in use.
     pub rows: usize,
+    /// What gradients are taken of; see [`SmallModel::with_gradients`].
+    pub loss: Option<BufferId>,
 }
 
 impl SmallModel {
@@ -65,7 +68,30 @@ impl SmallModel {
         let outputs =
             outputs.into_iter().enumerate().map(|(i, id)| (format!("y{i}"), id)).collect();
         let (differentiated, wanted) = (case.outputs.clone(), case.wanted.clone());
-        SmallModel { graph, feeds, outputs, differentiated, wanted, rows: case.rows }
+        SmallModel { graph, feeds, outputs, differentiated, wanted, rows: case.rows, loss: None }
+    }
+
+    /// A network without parameters as a model: all outputs and inputs have gradients.
+    pub fn of_network(network: &Network, rows: usize) -> Self {
+        let (inputs, outputs) = (network.inputs(), network.outputs().to_vec());
+        SmallModel {
+            graph: network.graph().clone(),
+            feeds: inputs.iter().map(|(_, id)| *id).collect(),
+            differentiated: (0..outputs.len()).collect(),
+            outputs,
+            wanted: (0..inputs.len()).collect(),
+            rows,
+            loss: None,
+        }
+    }
+
+    /// The same with gradients of `Σ y · cotangent` among the outputs, if any is wanted: one more feed
+    /// for each output that has a gradient.
+    pub fn with_gradients(mut self) -> Self {
+        if !self.differentiated.is_empty() && !self.wanted.is_empty() {
+            self.loss = Some(self.add_loss());
+        }
+        self
     }
 
     /// Adds the loss `Σ y · cotangent` over the outputs that have a gradient.
@@ -76,6 +102,7 @@ impl SmallModel {
             let ty = self.graph.ty(output).clone();
             let axes: Vec<_> = (0..ty.shape.rank()).collect();
             let cotangent = self.graph.add(format!("cotangent{j}"), ty, Role::Input);
+            self.feeds.push(cotangent);
             let product = Pointwise::new(2, &(Expr::input(0) * Expr::input(1)));
             let mut call = |op: Arc<dyn Op>, inputs: &[BufferId]| {
                 self.graph.call(op, inputs, "loss").expect("types fit")[0]
@@ -96,8 +123,10 @@ impl SmallModel {
         self.rows + 1
     }
 
-    fn build(&self, loss: Option<BufferId>) -> (Arc<Plan>, Lasting) {
+    /// The plan and its lasting memory.
+    pub fn build(&self) -> (Arc<Plan>, Lasting) {
         let lasting = Lasting::new(&[], &["penalty_share".to_string()]);
+        let loss = self.loss;
         let losses: Vec<_> = loss
             .iter()
             .map(|&value| RowLoss { name: "sum".into(), value, factor: 1.0, weighted: false })
@@ -122,6 +151,8 @@ impl SmallModel {
         for case in &cases[1..] {
             let start = all.feeds.len();
             assert_eq!(case.rows, all.rows, "one plan, one number of rows");
+            all.differentiated.extend(case.outputs.iter().map(|j| all.outputs.len() + j));
+            all.wanted.extend(case.wanted.iter().map(|i| start + i));
             for (i, ty) in case.inputs.iter().enumerate() {
                 all.feeds.push(all.graph.add(format!("x{}", start + i), ty.clone(), Role::Input));
             }
@@ -140,7 +171,7 @@ impl SmallModel {
         self.load(make).run(inputs)
     }
 
-    /// The model's forward pass on an executor.
+    /// The model on an executor: its forward pass, and its backward pass if it has gradients.
     pub fn load<E: Executor>(&self, make: impl FnOnce(&Lasting) -> E) -> Loaded<E> {
         self.try_load(|lasting| Ok(make(lasting))).expect("the plan loads")
     }
@@ -150,8 +181,9 @@ impl SmallModel {
         &self,
         make: impl FnOnce(&Lasting) -> Result<E, DeviceError>,
     ) -> Result<Loaded<E>, DeviceError> {
-        let (plan, lasting) = self.build(None);
+        let (plan, lasting) = self.build();
         let mut executor = make(&lasting)?;
+        executor.write(lasting.scalar("penalty_share").expect("laid out"), &[1.0])?;
         let id = executor.load(plan.clone())?;
         let feed = |id: &BufferId| plan.feed(&self.graph.buffer(*id).name);
         let feeds: Vec<_> = self.feeds.iter().map(feed).collect();
@@ -175,7 +207,7 @@ pub struct Loaded<E> {
 }
 
 impl<E: Executor> Loaded<E> {
-    /// Feeds the inputs, runs the forward pass and returns the outputs.
+    /// Feeds the inputs, runs both passes and returns the outputs, gradients last.
     pub fn run(&mut self, inputs: &[Vec<f64>]) -> Vec<Vec<f32>> {
         self.try_run(inputs, self.rows).expect("the plan runs")
     }
@@ -194,8 +226,7 @@ impl<E: Executor> Loaded<E> {
             };
             self.executor.feed(self.id, feed, self.rows, fill)?;
         }
-        let forward = self.plan.forward.clone();
-        self.executor.run(self.id, forward, &live(self.rows))?;
+        self.executor.run(self.id, 0..self.plan.backward.end, &live(self.rows))?;
         let fetch = |(_, buffer): &(String, BufferId)| {
             let mut elements = vec![0.0; self.plan.graph.ty(*buffer).shape.elements(shown)];
             self.executor.fetch(self.id, *buffer, shown, &mut elements)?;
@@ -222,9 +253,9 @@ pub struct Differentiator {
 impl Differentiator {
     /// Plans the model with the loss `Σ y · cotangent`; `cotangent(j, i)` is that of element `i` of
     /// output `j`.
-    pub fn new(mut model: SmallModel, cotangent: impl Fn(usize, usize) -> f64) -> Self {
-        let loss = model.add_loss();
-        let (plan, lasting) = model.build(Some(loss));
+    pub fn new(model: SmallModel, cotangent: impl Fn(usize, usize) -> f64) -> Self {
+        let model = model.with_gradients();
+        let (plan, lasting) = model.build();
         let mut executor = ReferenceExecutor::new(&lasting, Rounding::None);
         let share = lasting.scalar("penalty_share").expect("laid out");
         executor.write_f64(share, &[1.0]);

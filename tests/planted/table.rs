@@ -39,6 +39,9 @@ const TURNED: (&str, &str, &str) = ("transpose.cu", "transpose", "f32[40, 33]");
 const ROW_SUM: (&str, &str, &str) = ("reduce_parts.cuh", "reduce", "f32[B, 5003]");
 const COLUMN_SUM: (&str, &str, &str) = ("reduce_columns.cuh", "reduce", "f32[B, 132]");
 const SCATTER: (&str, &str, &str) = ("gather.cu", "gather_gradient", "u32[B, 61]");
+const NORM: (&str, &str, &str) = ("layer_norm.cu", "layer_norm", "f32[B, 37]");
+const SLOPE: (&str, &str, &str) = ("layer_norm.cu", "layer_norm_gradient", "f32[B, 37]");
+const RANDOM: (&str, &str, &str) = ("prelude.cuh", "pointwise", "uniform");
 const PLUS: (&str, &str, &str) = ("pointwise.cu", "pointwise", "f32[B, 2, 5], f32[B, 2, 5]");
 
 /// All of them; those of one case stand together, so that its kernel is compiled once as it is.
@@ -58,6 +61,7 @@ pub(crate) const BUGS: &[Bug] = &[
     bug("blocks of all columns store row sums", SUMS, "at.column == 0 && threadIdx.x < ROWS", "threadIdx.x < ROWS"),
     bug("the row sums of a part are left out", SUMS, "part < parts; part++) row_sum", "part + 1 < parts; part++) row_sum"),
     bug("the last k is left out", ODD, "dk >= left_k)", "dk + 1 >= left_k)"),
+    bug("a tile with a single k alone is not filled up", ODD, "dk >= left_k) {", "dk >= left_k && left_k + k != 1) {"),
     bug("what lies past the last k is added", ODD,
         "if (!(WHOLE_DEPTH && UNITS % THREADS == 0) && dk >= left_k) {", "if (false) {"),
     bug("no guard of the last column", ODD,
@@ -96,6 +100,9 @@ pub(crate) const BUGS: &[Bug] = &[
         "have += __popc(all);\n            __syncwarp();", "have += __popc(all);"),
     bug("a ballot that not all lanes reach", SCATTER,
         "float sum[VECTOR] = {};", "if (!inside) continue;\n        float sum[VECTOR] = {};"),
+    bug("counts of a tile where the last one's are still read", SCATTER, "base += TILE, turn ^= 1)", "base += TILE)"),
+    bug("positions counted from their tile", SCATTER,
+        "listed.positions[slot] = base + k * 256", "listed.positions[slot] = k * 256"),
     bug("the wrong index for a piece", ("gather.cu", "gather", "f32[7, 3]"), "i % PIECES];", "i / PIECES];"),
     bug("columns counted from the wrong place", ("bands.cu", "concatenate", "f32[B, 1], f32[B, 1], f32[B, 1]"),
         "row * WIDTH + column", "row * SPAN + column"),
@@ -105,8 +112,19 @@ pub(crate) const BUGS: &[Bug] = &[
     bug("two elements of a vector swapped", ("prelude.cuh", "pointwise", "f32[B, 2, 5], f32[B, 2, 5]"),
         "out[2] = v.z, out[3] = v.w;", "out[2] = v.w, out[3] = v.z;"),
     bug("a coefficient's sign", ("prelude.cuh", "pointwise", "tanh"), "-0.3333328f, 0.13331406f", "-0.3333328f, -0.13331406f"),
-    bug("a lane of the random words twice", ("prelude.cuh", "pointwise", "uniform"), "(u32)element & 3u", "(u32)element & 2u"),
+    bug("a random block for two elements", RANDOM, "element >> 2;", "element >> 1;"),
+    bug("nine rounds for ten", RANDOM, "round < 10;", "round < 9;"),
+    bug("random numbers that know no stream", RANDOM, "(u32)live->step, stream, high}", "(u32)live->step, 0u, high}"),
+    bug("the seed's halves swapped", RANDOM, "(u32)live->seed, (u32)(live->seed >> 32)", "(u32)(live->seed >> 32), (u32)live->seed"),
+    bug("a lane of the random words twice", RANDOM, "(u32)element & 3u", "(u32)element & 2u"),
     bug("half of a warp is left out", ("prelude.cuh", "reduce", "f32[B, 5003]"), "distance = Lanes / 2; distance > 0; distance >>= 1)\n        x += ", "distance = Lanes / 4; distance > 0; distance >>= 1)\n        x += "),
     bug("an element past the row", ("rows.cuh", "softmax", "f32[B, 3, 5]"), "|| i < WIDTH", "|| i <= WIDTH"),
+    bug("a variance about zero", NORM, "(v[0][k] - mean) * (v[0][k] - mean)", "v[0][k] * v[0][k]"),
+    bug("epsilon outside of the root", NORM, "sqrtf(team.sum(squares) / WIDTH + EPSILON)", "(sqrtf(team.sum(squares) / WIDTH) + EPSILON)"),
+    bug("a mean in the place of the row before", NORM, "means[team.row()] = mean;", "means[team.row() / 2 * 2] = mean;"),
+    bug("the mean of the gradient is left out", SLOPE, "(v[1][k] - offset - v", "(v[1][k] - v"),
+    bug("what was normalised is normalised again", SLOPE, "if (!kept) normalise", "normalise"),
+    bug("one place for the parts of two sums", ("rows.cuh", "layer_norm", "f32[B, 25004]"),
+        "return block_sum<WARPS>(x, partial[sums++ & 1]);", "return block_sum<WARPS>(x, partial[0]);"),
     bug("only the last element is added", ("softmax.cu", "softmax", "f32[B, 37]"), "sum += e;", "sum = e;"),
 ];

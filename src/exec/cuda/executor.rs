@@ -1,12 +1,14 @@
 //! The executor that runs plans on a card.
 //!
-//! Everything is made in `load`: memory, compiled kernels, and a graph of each range that a run can
-//! ask for. A run then sends the control block (the rows in use, seed, step and the trainer's
-//! scalars) in one copy and replays a graph. Work is queued; only reading waits for it.
+//! `load` makes memory and compiles kernels; a range's graph is captured when it is first run, and
+//! host memory for a feed made when it is first fed. A run sends the control block (the rows in use,
+//! seed, step and the trainer's scalars) in one copy and replays a graph. Work is queued; only
+//! reading waits for it.
 
 mod burst;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -60,7 +62,8 @@ struct Control {
 /// A plan on the device.
 struct Loaded {
     plan: Arc<Plan>,
-    graphs: Vec<(Range<usize>, Graph)>,
+    /// Of the ranges that have been run.
+    graphs: HashMap<Range<usize>, Graph>,
     burst: Burst,
     /// Launches of each step.
     steps: Vec<Vec<Prepared>>,
@@ -178,25 +181,11 @@ impl CudaExecutor {
         let base = if root.is_lasting() { self.lasting.address() } else { arena };
         base + plan.offsets[buffer.index()] as Address
     }
-
-    /// Captures the ranges that a run asks for.
-    fn capture(&self, plan: &Plan, steps: &[Vec<Prepared>]) -> Result<Graphs, DeviceError> {
-        let mut ranges = vec![plan.forward.clone(), 0..plan.backward.end, 0..plan.update.end];
-        ranges.dedup();
-        ranges.retain(|range| self.replay == Replay::Graph && !range.is_empty());
-        let capture = |range: Range<usize>| {
-            let queue = || self.launch_all(&steps[range.clone()]);
-            Ok((range.clone(), self.stream.capture(queue)?))
-        };
-        ranges.into_iter().map(capture).collect()
-    }
-
-    fn launch_all(&self, steps: &[Vec<Prepared>]) -> Result<(), DeviceError> {
-        steps.iter().flatten().try_for_each(|launch| self.stream.launch(launch))
-    }
 }
 
-type Graphs = Vec<(Range<usize>, Graph)>;
+fn launch_all(stream: &Stream, steps: &[Vec<Prepared>]) -> Result<(), DeviceError> {
+    steps.iter().flatten().try_for_each(|launch| stream.launch(launch))
+}
 
 /// Addresses of a plan's own memory.
 struct PlanMemory {
@@ -247,23 +236,17 @@ impl Executor for CudaExecutor {
             launches.list.iter().map(prepare).collect()
         });
         let steps = steps.collect::<Result<Vec<Vec<_>>, _>>()?;
-        let graphs = self.capture(&plan, &steps)?;
-        let mut feeds = HashMap::new();
-        for (_, buffer) in &plan.feeds {
-            let bytes = plan.graph.ty(*buffer).bytes(plan.capacity);
-            feeds.insert(*buffer, Staging::new(&self.context, bytes)?);
-        }
         self.stream.synchronize()?;
         debug::show(&plan, &steps, scratch_end + 4 * tickets);
         let times = Times::new(&self.context, &plan)?;
         self.plans.push(Loaded {
             plan,
-            graphs,
+            graphs: HashMap::new(),
             times,
             burst: Burst::default(),
             steps,
             memory,
-            feeds,
+            feeds: HashMap::new(),
         });
         Ok(PlanId(self.plans.len() - 1))
     }
@@ -307,7 +290,12 @@ impl Executor for CudaExecutor {
         let ty = loaded.plan.graph.ty(buffer);
         let count = ty.shape.elements(rows);
         let to = loaded.memory.address() + loaded.plan.offsets[buffer.index()] as Address;
-        let staging = loaded.feeds.get_mut(&buffer).expect("invariant: `buffer` is a feed");
+        let staging = match loaded.feeds.entry(buffer) {
+            Entry::Occupied(made) => made.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(Staging::new(&self.context, ty.bytes(loaded.plan.capacity))?)
+            }
+        };
         staging.next ^= 1;
         let (pinned, copied) = &mut staging.halves[staging.next];
         copied.wait()?;
@@ -334,10 +322,17 @@ impl Executor for CudaExecutor {
         if let Some(times) = &mut loaded.times {
             return times.run(&self.stream, &loaded.steps, steps);
         }
-        match loaded.graphs.iter().find(|(range, _)| *range == steps) {
-            Some((_, graph)) => self.stream.replay(graph),
-            None => self.launch_all(&self.plans[plan.0].steps[steps]),
+        let launches = &loaded.steps[steps.clone()];
+        if self.replay == Replay::Steps || launches.is_empty() {
+            return launch_all(&self.stream, launches);
         }
+        let graph = match loaded.graphs.entry(steps) {
+            Entry::Occupied(captured) => captured.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(self.stream.capture(|| launch_all(&self.stream, launches))?)
+            }
+        };
+        self.stream.replay(graph)
     }
 
     fn fetch(

@@ -27,7 +27,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use library::Libraries;
-pub use replay::{Replay, Sanitizer};
+pub use replay::{Replay, Sanitizer, recorded};
 pub use settings::{Counts, Order, Settings};
 
 /// Why the stand-in libraries could not be built or loaded.

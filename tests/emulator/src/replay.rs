@@ -195,8 +195,29 @@ impl Replay {
     }
 }
 
-/// The compile unit in a recorded launch: after eight letters, its length and itself.
+/// Names of the kernels that were recorded into a folder, in order.
+///
+/// # Errors
+/// If a file can't be read.
+pub fn recorded(folder: &Path) -> Result<Vec<String>, Missing> {
+    let count = fs::read_dir(folder).map_err(|source| compile::io(folder, source))?.count();
+    let name = |index: usize| {
+        let file = folder.join(format!("{index:06}.launch"));
+        let bytes = fs::read(&file).map_err(|source| compile::io(&file, source))?;
+        let name = text_at(&bytes, 16 + source_of(&bytes).len());
+        Ok(String::from_utf8_lossy(name).into_owned())
+    };
+    (0..count).map(name).collect()
+}
+
+/// The compile unit in a recorded launch, after eight letters.
 fn source_of(launch: &[u8]) -> &[u8] {
-    let length = launch.get(8..16).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes);
-    launch.get(16..).and_then(|rest| rest.get(..length as usize)).unwrap_or_default()
+    text_at(launch, 8)
+}
+
+/// A text's length and itself.
+fn text_at(launch: &[u8], at: usize) -> &[u8] {
+    let rest = launch.get(at..).unwrap_or_default();
+    let Some((length, rest)) = rest.split_first_chunk() else { return &[] };
+    rest.get(..u64::from_ne_bytes(*length) as usize).unwrap_or_default()
 }

@@ -13,7 +13,8 @@ use crate::error::DeviceError;
 #[derive(Debug)]
 struct Module {
     raw: sys::CUmodule,
-    context: Arc<Context>,
+    /// Kept until the code is unloaded.
+    _context: Arc<Context>,
 }
 
 // SAFETY: as for `Context`.
@@ -23,7 +24,6 @@ unsafe impl Sync for Module {}
 
 impl Drop for Module {
     fn drop(&mut self) {
-        let _ = self.context.enter();
         // SAFETY: loaded once, unloaded once, when no function of it is left.
         let _ = unsafe { result::module::unload(self.raw) };
     }
@@ -55,7 +55,7 @@ impl Function {
         // SAFETY: the image is whole code from the compiler, checked by hash if it was cached.
         let loaded = unsafe { result::module::load_data(image.as_ptr().cast()) };
         let raw = context.check("cuModuleLoadData", loaded)?;
-        let module = Arc::new(Module { raw, context: context.clone() });
+        let module = Arc::new(Module { raw, _context: context.clone() });
         let find = |entry: &&str| {
             let name = CString::new(*entry).expect("invariant: entries are C names");
             // SAFETY: the module is loaded.

@@ -13,7 +13,8 @@ use crate::error::DeviceError;
 #[derive(Debug)]
 pub(in crate::exec::cuda) struct Memory {
     address: Address,
-    context: Arc<Context>,
+    /// Kept until the memory is freed.
+    _context: Arc<Context>,
 }
 
 impl Memory {
@@ -34,7 +35,7 @@ impl Memory {
             }
             other => context.check("cuMemAlloc", other)?,
         };
-        let memory = Memory { address, context: context.clone() };
+        let memory = Memory { address, _context: context.clone() };
         // SAFETY: the memory is that long and nobody else knows it yet.
         let set = unsafe { result::memset_d8_async(address, 0, bytes, stream.raw) };
         context.check("cuMemsetD8Async", set)?;
@@ -49,7 +50,6 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        let _ = self.context.enter();
         // SAFETY: allocated once, freed once; `cuMemFree` waits for work that uses it.
         let _ = unsafe { result::free_sync(self.address) };
     }
@@ -60,7 +60,8 @@ impl Drop for Memory {
 pub(in crate::exec::cuda) struct Pinned {
     start: *mut c_void,
     bytes: usize,
-    context: Arc<Context>,
+    /// Kept until the memory is freed.
+    _context: Arc<Context>,
 }
 
 // SAFETY: plain memory, owned by this value.
@@ -78,7 +79,7 @@ impl Pinned {
         let start = context.check("cuMemHostAlloc", made)?;
         // SAFETY: that many bytes were just allocated.
         unsafe { start.cast::<u8>().write_bytes(0, bytes) };
-        Ok(Pinned { start, bytes, context: context.clone() })
+        Ok(Pinned { start, bytes, _context: context.clone() })
     }
 
     /// The first bytes.
@@ -105,7 +106,6 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        let _ = self.context.enter();
         // SAFETY: allocated once, freed once; the executor waits for its stream first.
         let _ = unsafe { result::free_host(self.start) };
     }

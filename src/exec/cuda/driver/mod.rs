@@ -1,7 +1,8 @@
 //! The driver's objects as owned values: each frees itself, and every failure names its call.
 //!
-//! A context is current per thread, so [`Context::enter`] begins whatever touches the device.
-//! Nothing is freed while the device may still use it: streams are waited for first.
+//! A context is current per thread, so [`Context::enter`] begins whatever touches the device; whoever
+//! gives the last of several values back has entered and waited for the stream, so that each of them
+//! need not.
 #![allow(unsafe_code)]
 
 mod code;

@@ -119,7 +119,7 @@ impl Stream {
         };
         let raw = self.context.check("cuGraphInstantiate", made)?;
         // Before what was queued is looked at: the graph is destroyed if that failed.
-        let graph = Graph { raw, context: self.context.clone() };
+        let graph = Graph { raw, _context: self.context.clone() };
         queued.map(|()| graph)
     }
 
@@ -133,10 +133,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let _ = self.context.enter();
         // SAFETY: made once, destroyed once; errors have no place to go from here.
-        let _ = unsafe { result::stream::synchronize(self.raw) };
-        // SAFETY: as above.
         let _ = unsafe { result::stream::destroy(self.raw) };
     }
 }
@@ -207,7 +204,6 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        let _ = self.context.enter();
         // SAFETY: made once, destroyed once.
         let _ = unsafe { result::event::destroy(self.raw) };
     }
@@ -217,7 +213,8 @@ impl Drop for Event {
 #[derive(Debug)]
 pub(in crate::exec::cuda) struct Graph {
     raw: sys::CUgraphExec,
-    context: Arc<Context>,
+    /// Kept until the graph is destroyed.
+    _context: Arc<Context>,
 }
 
 // SAFETY: as for `Context`; replayed through `&self` by one executor alone.
@@ -225,7 +222,6 @@ unsafe impl Send for Graph {}
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        let _ = self.context.enter();
         // SAFETY: made once, destroyed once.
         let _ = unsafe { result::graph::exec_destroy(self.raw) };
     }

@@ -32,7 +32,8 @@ pub(super) struct Burst {
 }
 
 struct Ready {
-    graphs: Option<[Graph; 2]>,
+    /// Of [`STRIDE`] steps and of one, captured when they are first needed.
+    graphs: [Option<Graph>; 2],
     /// What comes before the plan's steps, and after them.
     around: [Vec<Prepared>; 2],
     /// A cursor in its first unit, then the table of control blocks, then the results.
@@ -56,7 +57,8 @@ impl CudaExecutor {
         let width = plan.losses.len() + 1;
         let results = ALIGNMENT + (QUEUE * block).next_multiple_of(ALIGNMENT);
         let memory = Memory::zeroed(&self.context, &self.stream, results + 4 * QUEUE * width)?;
-        let mut ready = Ready { graphs: None, around: [vec![], vec![]], memory, results, width };
+        let mut ready =
+            Ready { graphs: [None, None], around: [vec![], vec![]], memory, results, width };
         let arena = self.plans[id.0].memory.address();
         let begin = Kernel::new("burst").constant("BEGIN", 1).constant("WORDS", block / 4);
         let block = self.lasting.address() + self.control.start as Address;
@@ -74,14 +76,6 @@ impl CudaExecutor {
         let after = vec![(launch(finish(width - 1), "finish", 1, 32), addresses)];
         self.load_kernels(before.iter().chain(&after).map(|(launch, _)| launch))?;
         ready.around = [self.prepare_all(&before)?, self.prepare_all(&after)?];
-        if self.replay == Replay::Graph {
-            let steps = &self.plans[id.0].steps[..plan.update.end];
-            let capture = |count: usize| {
-                let once = |_| queue(&self.stream, &ready.around, steps);
-                self.stream.capture(|| (0..count).try_for_each(once))
-            };
-            ready.graphs = Some([capture(1)?, capture(STRIDE)?]);
-        }
         Ok(ready)
     }
 
@@ -199,20 +193,26 @@ impl Resident for CudaExecutor {
 
     fn collect(&mut self, id: PlanId, results: &mut Vec<f32>) -> Result<(), DeviceError> {
         self.context.enter()?;
-        let loaded = &self.plans[id.0];
-        let ready = loaded.burst.ready.as_ref().expect("invariant: all feeds are held");
+        let loaded = &mut self.plans[id.0];
+        let ready = loaded.burst.ready.as_mut().expect("invariant: all feeds are held");
         let count = loaded.burst.queued.len() / self.control.bytes.len();
         self.stream.upload(ready.at(0), &[0u32])?;
         self.stream.upload(ready.at(ALIGNMENT), &loaded.burst.queued)?;
-        match &ready.graphs {
-            Some([one, several]) => {
-                (0..count / STRIDE).try_for_each(|_| self.stream.replay(several))?;
-                (0..count % STRIDE).try_for_each(|_| self.stream.replay(one))?;
-            }
-            None => {
-                let steps = &loaded.steps[..loaded.plan.update.end];
-                let once = |_| queue(&self.stream, &ready.around, steps);
-                (0..count).try_for_each(once)?;
+        let steps = &loaded.steps[..loaded.plan.update.end];
+        let once = |_| queue(&self.stream, &ready.around, steps);
+        if self.replay == Replay::Steps {
+            (0..count).try_for_each(once)?;
+        } else {
+            let turns = [(count / STRIDE, STRIDE), (count % STRIDE, 1)];
+            for ((turns, steps), graph) in turns.into_iter().zip(&mut ready.graphs) {
+                if turns == 0 {
+                    continue;
+                }
+                let graph = match graph {
+                    Some(captured) => captured,
+                    none => none.insert(self.stream.capture(|| (0..steps).try_for_each(once))?),
+                };
+                (0..turns).try_for_each(|_| self.stream.replay(graph))?;
             }
         }
         results.resize(count * ready.width, 0.0);
