@@ -31,6 +31,13 @@ pub(super) struct Burst {
     queued: Vec<u8>,
 }
 
+impl Burst {
+    /// Its graphs and launches are made anew before they are needed again.
+    pub(super) fn forget(&mut self) {
+        self.ready = None;
+    }
+}
+
 struct Ready {
     graphs: Option<[Graph; 2]>,
     /// What comes before the plan's steps, and after them.
