@@ -93,6 +93,13 @@ pub trait Executor: Send {
     /// Prepares a plan: everything that allocates or compiles happens here.
     fn load(&mut self, plan: Arc<Plan>) -> Result<PlanId, DeviceError>;
 
+    /// Bytes of the device's memory that `load` would take for a plan; none where the device has no
+    /// memory of its own to run out of.
+    fn bytes(&self, plan: &Plan) -> Option<u64> {
+        let _ = plan;
+        None
+    }
+
     /// Measures the forms of a plan's steps where there are several, and runs the fastest from now
     /// on; remembers it for later runs. Steps with a choice that was measured before keep it, unless
     /// all are to be measured `again`. No result changes. Returns what was measured.

@@ -231,6 +231,11 @@ impl Executor for CudaExecutor {
         Ok(PlanId(self.plans.len() - 1))
     }
 
+    fn bytes(&self, plan: &Plan) -> Option<u64> {
+        let forms = self.forms(plan).ok()?;
+        Some(Extent::new(plan, &forms).bytes() as u64)
+    }
+
     fn tune(&mut self, plan: PlanId, again: bool) -> Result<Vec<Timing>, DeviceError> {
         self.context.enter()?;
         self.tune_plan(plan, again)
