@@ -89,10 +89,11 @@ impl Session {
         Session::new(network, &[group], device)
     }
 
-    /// Gives every state its initial value.
+    /// Gives every state its initial value, where that is not the 0 that memory begins with.
     fn begin_states(&mut self) -> Result<()> {
         for group in &self.lasting.groups {
-            for (rule, &buffer) in group.rule.iter().flat_map(|r| &r.states).zip(&group.states) {
+            let states = group.rule.iter().flat_map(|r| &r.states).zip(&group.states);
+            for (rule, &buffer) in states.filter(|(rule, _)| rule.initial.to_bits() != 0) {
                 self.executor.write(buffer, &vec![rule.initial; group.elements])?;
             }
         }

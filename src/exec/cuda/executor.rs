@@ -171,8 +171,7 @@ impl CudaExecutor {
 
     /// Captures the ranges that a run asks for.
     fn capture(&self, plan: &Plan, steps: &[Vec<Prepared>]) -> Result<Graphs, DeviceError> {
-        let mut ranges = vec![plan.forward.clone(), 0..plan.backward.end, 0..plan.update.end];
-        ranges.dedup();
+        let mut ranges = plan.passes();
         ranges.retain(|range| self.replay == Replay::Graph && !range.is_empty());
         let capture = |range: Range<usize>| {
             let queue = || self.launch_all(&steps[range.clone()]);
