@@ -59,6 +59,21 @@ fn child() {
             let tuning = Tuning::of(&model, false, 8, &cuda()).expect("measures");
             println!("{tuning}\n{}", serde_json::to_string(&tuning).expect("plain data"));
         }
+        "memory" => {
+            let (data, mut trainer) = (data(), trainer());
+            let fit = || fit("", &data).step_limit(1);
+            trainer.fit(&data, fit()).expect("trains");
+            trainer.describe_plan(&data, &fit()).expect("a plan");
+            let before = session.counts();
+            let tuning = trainer.tune(&data, &fit()).expect("measures");
+            let now = session.counts();
+            assert_eq!(tuning.steps.len(), 5);
+            // The table and graphs of a burst are made again when they are needed.
+            assert!(now.device_bytes <= before.device_bytes, "{before:?} and {now:?}");
+            assert!(now.graphs <= before.graphs && now.events == before.events);
+            drop(trainer);
+            assert!(session.counts().nothing_lives(), "{:?}", session.counts());
+        }
         "file" => {
             let (data, folder) = (data(), tempfile::tempdir().expect("a folder"));
             let path = folder.path().join("model.safetensors");
@@ -175,6 +190,13 @@ fn emulated_what_another_card_measured_is_not_used() {
 }
 
 #[test]
+fn emulated_a_measurement_leaves_nothing_on_the_device() {
+    if emulator::session().is_some() {
+        run("memory", Path::new("off"));
+    }
+}
+
+#[test]
 fn the_table_shows_each_product_and_the_times_of_all_tiles() {
     if emulator::session().is_none() {
         return;
@@ -224,29 +246,4 @@ fn the_cpu_has_nothing_to_choose() {
         trainer.parameter("dense_1.weight").expect("a parameter")
     };
     assert_eq!(run("tuned"), run("plain"));
-}
-
-/// The program without a card: an error that fits on a screen.
-#[test]
-fn the_command_says_what_it_lacks() {
-    let tune = |arguments: &[&str]| {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_ironwarp"));
-        program.arg("tune").args(arguments).env("CUDA_VISIBLE_DEVICES", "");
-        let output = program.output().expect("it runs");
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-    };
-    let (code, text) = tune(&["--layers", "4,8,2"]);
-    assert_eq!(code, Some(1), "{text}");
-    assert!(text.starts_with("Error: device `cuda:0` is not usable"), "{text}");
-    assert!(text.lines().count() < 25, "{text}");
-    let (code, text) = tune(&["--layers", "4"]);
-    assert!(code == Some(1) && text.contains("two widths"), "{text}");
-    for wrong in [
-        &["--layers", "4,x"][..],
-        &["--layers", "4,2", "--batch", "0"],
-        &[],
-        &["a", "--layers", "4,2"],
-    ] {
-        assert_eq!(tune(wrong).0, Some(2), "{wrong:?}");
-    }
 }

@@ -33,10 +33,12 @@ enum Command {
     Tune(Tune),
 }
 
-/// Measures on a GPU which form of each step is fastest when a model is trained, such as the tile of
-/// each matrix product, and remembers it for this card, compiler and shape beside the compiled
-/// kernels; later runs use it at once. No choice changes a result. `Fit::tune` does the same at the
-/// start of a training.
+/// Measures on a GPU which form of each step trains a model fastest, and remembers it for later
+/// runs.
+///
+/// A form is, say, the tile of a matrix product. No choice changes a result. What is fastest is kept
+/// for this card, compiler and shape beside the compiled kernels. `Fit::tune` does the same at the
+/// start of a training, for what is not known yet.
 #[derive(Args)]
 struct Tune {
     /// The model: a file that `Trainer::save` wrote, or a checkpoint.
