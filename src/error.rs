@@ -92,13 +92,20 @@ pub enum DeviceError {
     },
     /// The arenas do not fit into memory.
     #[error(
-        "out of memory on `{device}`: the plan needs {needed} bytes; use a smaller batch or model"
+        "out of memory on `{device}`: {needed} bytes are needed{}; {}",
+        known(*.free),
+        advice(*.largest_batch)
     )]
     OutOfMemory {
         /// The device.
         device: String,
-        /// Bytes asked for.
+        /// Bytes asked for: all that a plan needs beside lasting memory, or lasting memory itself.
         needed: u64,
+        /// Bytes that were free, where that can be known.
+        free: Option<u64>,
+        /// The largest batch whose training plan would have fitted, found by planning; 0 if none
+        /// would, and none where it is not the training plan that does not fit.
+        largest_batch: Option<usize>,
     },
     /// An op of the plan has no form for the device.
     #[error(
@@ -152,6 +159,18 @@ pub enum DeviceError {
         /// All that the compiler wrote.
         log: String,
     },
+}
+
+fn known(free: Option<u64>) -> String {
+    free.map_or_else(String::new, |free| format!(", {free} are free"))
+}
+
+fn advice(largest_batch: Option<usize>) -> String {
+    match largest_batch {
+        None => "use a smaller batch or model".into(),
+        Some(0) => "not one row would fit, so use a smaller model".into(),
+        Some(rows) => format!("the largest batch that fits has {rows} rows"),
+    }
 }
 
 /// The data is malformed or does not fit the model.

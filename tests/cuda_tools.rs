@@ -34,7 +34,9 @@ fn debug_levels_show_plan_times_and_sources() {
         ["plan for training", "mean microseconds", "wrote"].map(|part| text.contains(part))
     };
     assert_eq!(shows(&train_with("0", folder.path())), [false, false, false]);
-    assert_eq!(shows(&train_with("1", folder.path())), [true, false, false]);
+    let text = train_with("1", folder.path());
+    assert_eq!(shows(&text), [true, false, false]);
+    assert!(text.contains("      -> matmul, "), "each step's launches stand below it: {text}");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
     let text = train_with("3", folder.path());
     assert_eq!(shows(&text), [true, true, true]);

@@ -6,7 +6,7 @@ mod common;
 use common::exact::ExactCases;
 use common::model::{Differentiator, SmallModel, run_reference};
 use common::{bounds, inputs, sample};
-use ironwarp::op::{Case, Registry};
+use ironwarp::op::{CallTypes, Case, Registry, Target};
 use ironwarp::tensor::TensorType;
 
 fn run_cpu(case: &Case, threads: usize, inputs: &[Vec<f64>]) -> Vec<Vec<f32>> {
@@ -135,4 +135,24 @@ fn ops_come_back_from_their_attributes() {
         assert_eq!(format!("{again:?}"), format!("{:?}", case.op));
         assert_eq!(again.attributes(), case.op.attributes());
     }
+}
+
+#[test]
+fn launches_are_one_of_the_alternatives_which_have_names_of_their_own() {
+    let mut several = 0;
+    for case in Registry::standard().cases() {
+        let outputs = case.op.outputs(&case.inputs).expect("the case's types fit");
+        let types = CallTypes { inputs: case.inputs.clone(), outputs };
+        for capability in [(7, 5), (9, 0)] {
+            let target = Target { capability };
+            let all = case.op.alternatives(&types, case.rows, &target);
+            let launches = case.op.launches(&types, case.rows, &target);
+            let same = all.iter().filter(|(_, each)| Some(each) == launches.as_ref()).count();
+            assert_eq!(same, usize::from(!all.is_empty()), "{}", name(&case));
+            let names: std::collections::BTreeSet<_> = all.iter().map(|(name, _)| name).collect();
+            assert_eq!(names.len(), all.len(), "{}", name(&case));
+            several += usize::from(all.len() > 1);
+        }
+    }
+    assert!(several > 0, "matrix products have tiles");
 }

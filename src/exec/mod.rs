@@ -11,6 +11,8 @@ pub use device::Device;
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::error::DeviceError;
 use crate::op::{BufferId, Live};
 use crate::plan::Plan;
@@ -22,6 +24,28 @@ pub enum FeedMut<'a> {
     F32(&'a mut [f32]),
     /// Unsigned integers.
     U32(&'a mut [u32]),
+}
+
+/// How long each form of a step took, all of which have the same bits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Timing {
+    /// Index of the step in its plan.
+    pub step: usize,
+    /// The form that an estimate chooses.
+    pub estimated: String,
+    /// The form that was fastest, and is run from now on.
+    pub fastest: String,
+    /// The median time of each form, in microseconds.
+    pub microseconds: Vec<(String, f64)>,
+    /// Whether later runs will know of it.
+    pub remembered: bool,
+}
+
+impl Timing {
+    /// The time of a form, in microseconds.
+    pub fn of(&self, form: &str) -> Option<f64> {
+        self.microseconds.iter().find(|(name, _)| name == form).map(|(_, time)| *time)
+    }
 }
 
 /// Handle of a plan that an executor has loaded.
@@ -68,6 +92,27 @@ pub trait Executor: Send {
 
     /// Prepares a plan: everything that allocates or compiles happens here.
     fn load(&mut self, plan: Arc<Plan>) -> Result<PlanId, DeviceError>;
+
+    /// Bytes of the device's memory that `load` would take for a plan; none where the device has no
+    /// memory of its own to run out of.
+    fn bytes(&self, plan: &Plan) -> Option<u64> {
+        let _ = plan;
+        None
+    }
+
+    /// Measures the forms of a plan's steps where there are several, and runs the fastest from now
+    /// on; remembers it for later runs. Steps with a choice that was measured before keep it, unless
+    /// all are to be measured `again`. No result changes. Returns what was measured.
+    fn tune(&mut self, plan: PlanId, again: bool) -> Result<Vec<Timing>, DeviceError> {
+        let _ = (plan, again);
+        Ok(vec![])
+    }
+
+    /// Lines for the printed plan: what a step became on the device.
+    fn notes(&self, plan: PlanId, step: usize) -> &[String] {
+        let _ = (plan, step);
+        &[]
+    }
 
     /// Writes a lasting buffer of floats.
     fn write(&mut self, buffer: BufferId, elements: &[f32]) -> Result<(), DeviceError>;

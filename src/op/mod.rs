@@ -122,6 +122,18 @@ pub trait Op: Debug + Send + Sync + 'static {
         None
     }
 
+    /// All that [`Op::launches`] chooses among by an estimate, each with a name, such as that of a
+    /// tile; none where it has no choice. All give the same bits, so that a measurement may choose.
+    fn alternatives(
+        &self,
+        types: &CallTypes,
+        capacity: usize,
+        target: &Target,
+    ) -> Vec<(String, Launches)> {
+        let _ = (types, capacity, target);
+        vec![]
+    }
+
     /// How output `output` is used.
     fn access(&self, output: usize) -> Access {
         let _ = output;

@@ -306,6 +306,7 @@ impl<'a> Builder<'a> {
             graph: self.graph,
             mode: self.request.mode,
             capacity: self.request.capacity,
+            accumulate: self.request.accumulate,
             forward: 0..counts[0],
             backward: counts[0]..counts[0] + counts[1],
             update: counts[0] + counts[1]..counts.iter().sum(),

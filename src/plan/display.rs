@@ -8,30 +8,45 @@ use super::Plan;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mode = match self.mode {
+        self.annotated(|_| &[]).fmt(f)
+    }
+}
+
+/// A plan's table with notes below its steps.
+struct Annotated<'a, F> {
+    plan: &'a Plan,
+    notes: F,
+}
+
+impl<'a, F: Fn(usize) -> &'a [String]> fmt::Display for Annotated<'a, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Annotated { plan, notes } = self;
+        let mode = match plan.mode {
             Mode::Training => "training",
             Mode::Evaluation => "evaluation",
         };
         writeln!(
             f,
             "plan for {mode}, at most {} rows, {} steps, {} bytes of its own",
-            self.capacity,
-            self.graph.steps.len(),
-            self.bytes
+            plan.capacity,
+            plan.graph.steps.len(),
+            plan.bytes
         )?;
         let ranges = [
-            ("forward", self.forward.clone()),
-            ("backward", self.backward.clone()),
-            ("update", self.update.clone()),
+            ("forward", plan.forward.clone()),
+            ("backward", plan.backward.clone()),
+            ("update", plan.update.clone()),
         ];
         for (name, range) in ranges.into_iter().filter(|(_, r)| !r.is_empty()) {
             writeln!(f, "{name}")?;
-            for step in &self.graph.steps[range] {
+            for i in range {
+                let step = &plan.graph.steps[i];
                 let list = |ids: &[BufferId]| {
-                    ids.iter().map(|id| self.name(*id)).collect::<Vec<_>>().join(", ")
+                    ids.iter().map(|id| plan.name(*id)).collect::<Vec<_>>().join(", ")
                 };
                 let (outputs, inputs) = (list(&step.outputs), list(&step.inputs));
                 writeln!(f, "  {}: {outputs} <- {} ({inputs})", step.layer, step.op.label())?;
+                notes(i).iter().try_for_each(|note| writeln!(f, "      {note}"))?;
             }
         }
         Ok(())
@@ -39,6 +54,11 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
+    /// The table with the lines that `notes` has for each step below it.
+    pub fn annotated<'a>(&'a self, notes: impl Fn(usize) -> &'a [String]) -> impl fmt::Display {
+        Annotated { plan: self, notes }
+    }
+
     /// Name, type and place of a buffer.
     fn name(&self, id: BufferId) -> String {
         let buffer = self.graph.buffer(id);

@@ -33,6 +33,8 @@ pub struct Plan {
     pub mode: Mode,
     /// The largest number of rows.
     pub capacity: usize,
+    /// Whether gradients add up over several passes, of which only the last runs the update.
+    pub accumulate: bool,
     /// Steps of the forward pass.
     pub forward: Range<usize>,
     /// Steps of the backward pass; empty unless training.
@@ -52,6 +54,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The ranges that whole passes run: all steps, and where gradients add up also those without the
+    /// update.
+    pub fn passes(&self) -> Vec<Range<usize>> {
+        let partial = self.accumulate.then_some(0..self.backward.end);
+        partial.into_iter().chain(std::iter::once(0..self.update.end)).collect()
+    }
+
     /// The buffer of a feed.
     pub fn feed(&self, name: &str) -> Option<BufferId> {
         self.feeds.iter().find(|(n, _)| n == name).map(|(_, id)| *id)

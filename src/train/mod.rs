@@ -19,6 +19,7 @@ mod state;
 mod trained;
 mod trainer;
 mod trial;
+mod tuning;
 
 pub use callback::{Callback, EarlyStopping, Flow, StepReport};
 pub use checkpoint::Checkpoints;
@@ -30,3 +31,4 @@ pub use progress::Progress;
 pub use trained::Trained;
 pub use trainer::{Trainer, TrainerBuilder};
 pub use trial::Trial;
+pub use tuning::{TunedStep, Tuning};

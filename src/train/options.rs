@@ -34,6 +34,7 @@ pub struct Fit<'a> {
     pub(super) step_limit: Option<u64>,
     pub(super) training_metrics: bool,
     pub(super) dry_run: bool,
+    pub(super) tune: bool,
 }
 
 impl<'a> Fit<'a> {
@@ -56,6 +57,7 @@ impl<'a> Fit<'a> {
             step_limit: None,
             training_metrics: false,
             dry_run: false,
+            tune: false,
         }
     }
 
@@ -137,6 +139,17 @@ impl<'a> Fit<'a> {
     /// trainer is as before afterwards.
     pub fn dry_run(self) -> Self {
         Fit { dry_run: true, ..self }
+    }
+
+    /// Whether a GPU measures, before the first step, which of several forms of a step is fastest,
+    /// such as the tile of a matrix product; default no, which takes what an estimate says. No form
+    /// changes a result. What was measured is remembered beside the compiled kernels for this card,
+    /// compiler and shape, and every later run uses it at once, with `tune` or without, unless the
+    /// environment variable `IRONWARP_CACHE` is `off`. It takes some seconds, most of them to compile
+    /// the forms; [`Trainer::describe_plan`](super::Trainer::describe_plan) shows what was chosen. The
+    /// CPU has nothing to choose.
+    pub fn tune(self, tune: bool) -> Self {
+        Fit { tune, ..self }
     }
 
     /// Lists everything that is wrong.

@@ -22,6 +22,9 @@ impl Trainer {
         for measured in fit.validation.iter().chain(fit.training_metrics.then_some(data)) {
             self.check_evaluation(measured, fit.metrics.as_deref())?;
         }
+        if fit.tune {
+            self.tune_plans()?;
+        }
         Ok(plan)
     }
 

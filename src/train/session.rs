@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::data::{ColumnId, Dataset};
-use crate::error::{DataError, Result, TrainError};
+use crate::error::{DataError, DeviceError, Result, TrainError};
 use crate::exec::{Device, Executor, FeedMut, PlanId};
 use crate::model::Network;
 use crate::op::{BufferId, Live, Mode};
@@ -32,6 +32,9 @@ pub(super) struct PlanRequest<'a> {
     pub(super) accumulate: bool,
     pub(super) clip: Clip,
 }
+
+/// Bytes of a device's memory that a plan should leave free, at most.
+const RESERVE: u64 = 64 << 20;
 
 /// A network on a device.
 pub(super) struct Session {
@@ -86,10 +89,11 @@ impl Session {
         Session::new(network, &[group], device)
     }
 
-    /// Gives every state its initial value.
+    /// Gives every state its initial value, where that is not the 0 that memory begins with.
     fn begin_states(&mut self) -> Result<()> {
         for group in &self.lasting.groups {
-            for (rule, &buffer) in group.rule.iter().flat_map(|r| &r.states).zip(&group.states) {
+            let states = group.rule.iter().flat_map(|r| &r.states).zip(&group.states);
+            for (rule, &buffer) in states.filter(|(rule, _)| rule.initial.to_bits() != 0) {
                 self.executor.write(buffer, &vec![rule.initial; group.elements])?;
             }
         }
@@ -148,22 +152,52 @@ impl Session {
     }
 
     pub(super) fn load(&mut self, request: PlanRequest<'_>) -> Result<LoadedPlan> {
-        let plan = Plan::build(
+        let plan = Arc::new(self.build(&request, request.capacity)?);
+        let id = self.executor.load(plan.clone()).map_err(|error| match error {
+            DeviceError::OutOfMemory { device, needed, free: Some(free), .. }
+                if needed > free && request.mode == Mode::Training =>
+            {
+                let largest_batch = Some(self.largest_batch(&request, free));
+                DeviceError::OutOfMemory { device, needed, free: Some(free), largest_batch }
+            }
+            error => error,
+        })?;
+        Ok(LoadedPlan { id, plan })
+    }
+
+    fn build(&self, request: &PlanRequest<'_>, capacity: usize) -> Result<Plan> {
+        Plan::build(
             &Request {
                 model: request.graph,
                 outputs: self.network.outputs(),
                 losses: &request.losses,
                 mode: request.mode,
-                capacity: request.capacity,
+                capacity,
                 accumulate: request.accumulate,
                 clip: request.clip,
                 gradients: &[],
             },
             &self.lasting,
-        )?;
-        let plan = Arc::new(plan);
-        let id = self.executor.load(plan.clone())?;
-        Ok(LoadedPlan { id, plan })
+        )
+    }
+
+    /// The most rows, below the request's, of a plan that fits into so many free bytes and leaves
+    /// some for what comes with it: graphs, code, the table of a burst.
+    fn largest_batch(&self, request: &PlanRequest<'_>, free: u64) -> usize {
+        let room = free - (free / 64).min(RESERVE);
+        let fits = |rows: usize| {
+            let plan = self.build(request, rows).ok();
+            plan.and_then(|plan| self.executor.bytes(&plan)).is_some_and(|bytes| bytes <= room)
+        };
+        let (mut most, mut too_many) = (0, request.capacity);
+        while most + 1 < too_many {
+            let rows = most + (too_many - most) / 2;
+            match fits(rows) {
+                true => most = rows,
+                false => too_many = rows,
+            }
+        }
+        most
     }
 
     /// Copies rows of a dataset into a plan's feeds.

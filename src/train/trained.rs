@@ -1,5 +1,6 @@
 //! A trained model: predictions from a file alone.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,7 +18,7 @@ use crate::metric::predicted_classes;
 use crate::model::Network;
 use crate::op::{Live, Mode, Registry};
 use crate::plan::Clip;
-use crate::tensor::DType;
+use crate::tensor::{DType, HostTensor};
 
 /// A model that predicts. `Send + Sync`: threads may share it, one predicting at a time.
 pub struct Trained {
@@ -48,30 +49,11 @@ impl Trained {
     /// # Errors
     /// As [`Trained::load`], and if an op is not in the registry.
     pub fn load_with(path: impl AsRef<Path>, device: Device, ops: &Registry) -> Result<Trained> {
-        let path = path.as_ref();
-        let file = TensorFile::read(path)?;
-        let name = path.display().to_string();
-        let mut metadata = file.metadata.unwrap_or(Json::Null);
-        if metadata["network"].is_null() {
-            let message = "it holds weights but no model; it was not saved by `Trainer::save`";
-            return Err(FileError::Mismatch { file: name, message: message.into() }.into());
-        }
-        let network = Network::from_json(metadata["network"].take(), ops)?;
-        let preprocessing =
-            serde_json::from_value(metadata["preprocessing"].take()).map_err(|error| {
-                FileError::Mismatch {
-                    file: name.clone(),
-                    message: format!("its preprocessing can't be read: {error}"),
-                }
-            })?;
-        // Before memory is asked for: a file that claims much must hold much.
-        let wanted = network.parameters().iter().map(|p| (&p.name, network.shape(p)));
-        check_tensors(wanted, &file.tensors)
-            .map_err(|error| FileError::Mismatch { file: name, message: error.to_string() })?;
+        let (network, preprocessing, tensors) = read(path.as_ref(), ops)?;
         let mut session = Session::frozen(network, &device)?;
         let parameters = session.lasting.parameters();
         let places: Vec<_> = parameters.map(|p| (p.name.clone(), p.parameter)).collect();
-        session.restore(&places, &file.tensors)?;
+        session.restore(&places, &tensors)?;
         Ok(Trained::new(session, preprocessing))
     }
 
@@ -190,6 +172,33 @@ impl Trained {
         }
         Ok(())
     }
+}
+
+/// A model with all that its file holds.
+type Content = (Network, Option<Preprocessing>, BTreeMap<String, HostTensor>);
+
+/// Reads a model file or a checkpoint and checks that its tensors fit its graph.
+pub(super) fn read(path: &Path, ops: &Registry) -> Result<Content> {
+    let file = TensorFile::read(path)?;
+    let name = path.display().to_string();
+    let mut metadata = file.metadata.unwrap_or(Json::Null);
+    if metadata["network"].is_null() {
+        let message = "it holds weights but no model; it was not saved by `Trainer::save`";
+        return Err(FileError::Mismatch { file: name, message: message.into() }.into());
+    }
+    let network = Network::from_json(metadata["network"].take(), ops)?;
+    let preprocessing =
+        serde_json::from_value(metadata["preprocessing"].take()).map_err(|error| {
+            FileError::Mismatch {
+                file: name.clone(),
+                message: format!("its preprocessing can't be read: {error}"),
+            }
+        })?;
+    // Before memory is asked for: a file that claims much must hold much.
+    let wanted = network.parameters().iter().map(|p| (&p.name, network.shape(p)));
+    check_tensors(wanted, &file.tensors)
+        .map_err(|error| FileError::Mismatch { file: name, message: error.to_string() })?;
+    Ok((network, preprocessing, file.tensors))
 }
 
 impl Inner {

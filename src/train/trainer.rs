@@ -20,7 +20,7 @@ use crate::plan::{Clip, Plan};
 
 /// Options of a [`Trainer`], built up by method calls.
 pub struct TrainerBuilder<'a> {
-    model: &'a Model,
+    model: Source<'a>,
     optimizer: Box<dyn Optimizer>,
     device: Option<Device>,
     losses: Vec<(Box<dyn Loss>, f64)>,
@@ -30,7 +30,30 @@ pub struct TrainerBuilder<'a> {
     groups: Vec<ParameterGroup>,
 }
 
-impl TrainerBuilder<'_> {
+enum Source<'a> {
+    Model(&'a Model),
+    Network(Network),
+}
+
+impl<'a> TrainerBuilder<'a> {
+    fn new(model: Source<'a>, optimizer: impl Optimizer + 'static) -> Self {
+        TrainerBuilder {
+            model,
+            optimizer: Box::new(optimizer),
+            device: None,
+            losses: vec![],
+            seed: 0,
+            clip: Clip::None,
+            average: None,
+            groups: vec![],
+        }
+    }
+
+    /// Options of a trainer of a model that was traced before.
+    pub(super) fn of_network(network: Network, optimizer: impl Optimizer + 'static) -> Self {
+        TrainerBuilder::new(Source::Network(network), optimizer)
+    }
+
     /// Where to train; default [`Device::auto`].
     pub fn device(self, device: Device) -> Self {
         TrainerBuilder { device: Some(device), ..self }
@@ -87,7 +110,10 @@ impl TrainerBuilder<'_> {
     /// # Errors
     /// If the model or an option is wrong, or memory is short.
     pub fn build(self) -> Result<Trainer> {
-        let network = self.model.network()?;
+        let network = match self.model {
+            Source::Model(model) => model.network()?,
+            Source::Network(network) => network,
+        };
         let mut problems: Vec<String> = self.optimizer.check().err().into_iter().collect();
         match self.clip {
             Clip::Norm(limit) | Clip::Value(limit) if !(limit > 0.0 && limit.is_finite()) => {
@@ -184,16 +210,7 @@ impl Trainer {
     /// Options of a trainer of this model.
     #[allow(clippy::new_ret_no_self)] // the builder's `build` makes the trainer
     pub fn new(model: &Model, optimizer: impl Optimizer + 'static) -> TrainerBuilder<'_> {
-        TrainerBuilder {
-            model,
-            optimizer: Box::new(optimizer),
-            device: None,
-            losses: vec![],
-            seed: 0,
-            clip: Clip::None,
-            average: None,
-            groups: vec![],
-        }
+        TrainerBuilder::new(Source::Model(model), optimizer)
     }
 
     /// Where it trains.
@@ -314,6 +331,14 @@ impl Trainer {
         (&mut self.session, &self.plans[index].1)
     }
 
+    /// Measures what loaded plans have no measured choice of; see [`Fit::tune`].
+    pub(super) fn tune_plans(&mut self) -> Result<()> {
+        for (_, loaded) in &self.plans {
+            self.session.executor.tune(loaded.id, false)?;
+        }
+        Ok(())
+    }
+
     /// The plan that [`fit`](Self::fit) would train by.
     ///
     /// # Errors
@@ -323,12 +348,15 @@ impl Trainer {
         Ok(self.plans[index].1.plan.clone())
     }
 
-    /// That plan as a table.
+    /// That plan as a table; on a GPU with the launches of each step, and where a step has several
+    /// forms, which one it takes and whether that was estimated, measured or remembered.
     ///
     /// # Errors
     /// If options or data do not fit.
     pub fn describe_plan(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<String> {
-        Ok(self.training_plan(data, fit)?.to_string())
+        let index = self.prepare(data, fit)?;
+        let LoadedPlan { id, plan } = &self.plans[index].1;
+        Ok(plan.annotated(|step| self.session.executor.notes(*id, step)).to_string())
     }
 
     /// The trained model, for predictions, on the same device.

@@ -124,6 +124,9 @@ pub(crate) fn all(bundle: &Path) -> Result<Vec<Item>, String> {
     for bench in programs(bundle, "bench")? {
         add("benches", 1200, Must::Succeed, &[&bench, "--bench"]);
     }
+    // Last, so that the benches ran by estimates.
+    let mnist = ["--layers", "784,512,512,10", "--batch", "128", "--json"];
+    add("benches", 600, Must::PrintJson, &[&["bin/ironwarp", "tune"], &mnist[..]].concat());
     Ok(items)
 }
 

@@ -29,9 +29,12 @@ impl Arena {
     pub(super) fn new(bytes: usize) -> Result<Self, DeviceError> {
         let count = bytes.div_ceil(ALIGNMENT).max(1);
         let mut blocks = Vec::new();
-        blocks
-            .try_reserve_exact(count)
-            .map_err(|_| DeviceError::OutOfMemory { device: "cpu".into(), needed: bytes as u64 })?;
+        blocks.try_reserve_exact(count).map_err(|_| DeviceError::OutOfMemory {
+            device: "cpu".into(),
+            needed: bytes as u64,
+            free: None,
+            largest_batch: None,
+        })?;
         blocks.resize(count, Block([0; ALIGNMENT]));
         Ok(Arena { blocks: blocks.into_boxed_slice() })
     }

@@ -1,10 +1,11 @@
-//! Compiled kernels on disk.
+//! Compiled kernels on disk, and beside them which of several forms of a step to run.
 //!
 //! An entry is one file: magic, key, length and hash of the content, content. All of it is checked
 //! before use, for a driver that is handed damaged code may end the process. So whatever is wrong
 //! with an entry makes it a miss, and the kernel is compiled and stored again. A file appears under
 //! its name complete or not at all, by a rename; several processes may write and evict at once.
-//! The folder must belong to the user and be writable by nobody else, since what it holds is run.
+//! A choice is a text: whoever reads it checks that it names a form that there is, and any form is
+//! right, so no hash guards it. The folder must belong to the user and be writable by nobody else, since what it holds is run.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -23,6 +24,7 @@ const MAGIC: &[u8; 8] = b"IWKERN01";
 /// Magic, key, length, hash.
 const HEADER: usize = 8 + 16 + 8 + 16;
 const ENTRY_SUFFIX: &str = ".kernel";
+const CHOICE_SUFFIX: &str = ".choice";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 /// A temporary file of this age was left behind by a process that died.
 const ABANDONED: Duration = Duration::from_secs(3600);
@@ -138,7 +140,7 @@ impl Cache {
 
     /// Number of entries and their bytes.
     pub(super) fn size(&self) -> (usize, u64) {
-        let entries = self.entries();
+        let entries = self.entries(ENTRY_SUFFIX);
         (entries.len(), entries.iter().map(|entry| entry.bytes).sum())
     }
 
@@ -155,12 +157,39 @@ impl Cache {
 
     /// Stores code under a key, in place of what was there.
     pub(super) fn store(&self, key: u128, code: &[u8]) -> io::Result<()> {
+        self.publish(&self.entry(key), |file| file.write_all(&pack(key, code)))
+    }
+
+    /// The choice kept under a key, if there is a text.
+    pub(super) fn choice(&self, key: u128) -> Option<String> {
+        let mut file = File::open(self.place_of_choice(key)).ok()?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        let _ = file.set_modified(SystemTime::now());
+        Some(text)
+    }
+
+    /// Keeps a choice under a key, in place of what was there.
+    pub(super) fn keep_choice(&self, key: u128, text: &str) -> io::Result<()> {
+        self.publish(&self.place_of_choice(key), |file| {
+            file.write_all(text.as_bytes())?;
+            // A kernel that a crash cut off is compiled again; a choice took longer to find.
+            file.sync_all()
+        })
+    }
+
+    /// Writes a file aside and gives it its name when it is whole.
+    fn publish(
+        &self,
+        path: &Path,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut temporary = tempfile::Builder::new()
             .prefix(".")
             .suffix(TEMPORARY_SUFFIX)
             .tempfile_in(&self.folder)?;
-        temporary.write_all(&pack(key, code))?;
-        temporary.persist(self.entry(key)).map_err(|refused| refused.error)?;
+        write(temporary.as_file_mut())?;
+        temporary.persist(path).map_err(|refused| refused.error)?;
         Ok(())
     }
 
@@ -173,7 +202,8 @@ impl Cache {
                 let _ = fs::remove_file(path);
             }
         }
-        let mut entries = self.entries();
+        let mut entries = self.entries(ENTRY_SUFFIX);
+        entries.extend(self.entries(CHOICE_SUFFIX));
         entries.sort_by(|a, b| (a.read, &a.path).cmp(&(b.read, &b.path)));
         let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
         for entry in entries {
@@ -190,18 +220,22 @@ impl Cache {
         self.folder.join(format!("{key:032x}{ENTRY_SUFFIX}"))
     }
 
+    fn place_of_choice(&self, key: u128) -> PathBuf {
+        self.folder.join(format!("{key:032x}{CHOICE_SUFFIX}"))
+    }
+
     fn files(&self, suffix: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let paths = entries.map(|entry| entry.path());
         paths.filter(|path| path.to_string_lossy().ends_with(suffix)).collect()
     }
 
-    fn entries(&self) -> Vec<Entry> {
+    fn entries(&self, suffix: &str) -> Vec<Entry> {
         let entry = |path: PathBuf| {
             let about = path.metadata().ok()?;
             Some(Entry { bytes: about.len(), read: about.modified().ok()?, path })
         };
-        self.files(ENTRY_SUFFIX).into_iter().filter_map(entry).collect()
+        self.files(suffix).into_iter().filter_map(entry).collect()
     }
 }
 

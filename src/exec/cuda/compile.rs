@@ -93,6 +93,16 @@ impl Compiler {
         Compiler { cache, ..self }
     }
 
+    /// Version of NVRTC.
+    pub(super) fn version(&self) -> (u32, u32) {
+        self.nvrtc.version
+    }
+
+    /// The cache, if there is one.
+    pub(super) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
+    }
+
     /// Code of all kernels, in their order, for `cuModuleLoadData`; compiled by as many threads as
     /// the system grants.
     ///

@@ -29,10 +29,11 @@ pub(super) fn times_steps() -> bool {
 }
 
 /// Level 1: the plan, and what becomes of it.
-pub(super) fn show(plan: &Plan, steps: &[Vec<Prepared>], bytes: usize) {
+pub(super) fn show(plan: &Plan, notes: &[Vec<String>], bytes: usize) {
     if level() >= 1 {
-        let launches: usize = steps.iter().map(Vec::len).sum();
-        eprintln!("{plan}{launches} launches, {bytes} bytes with scratch memory");
+        let launches: usize = notes.iter().map(Vec::len).sum();
+        let table = plan.annotated(|step| &notes[step]);
+        eprintln!("{table}{launches} launches, {bytes} bytes with scratch memory");
     }
 }
 

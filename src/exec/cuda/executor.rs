@@ -6,6 +6,8 @@
 //! reading waits for it.
 
 mod burst;
+mod forms;
+mod tune;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,14 +15,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use burst::Burst;
+use forms::{Extent, PlanMemory};
 
+use super::choices::Choices;
 use super::compile::{Compiler, KernelSource};
 use super::debug::{self, Times};
 use super::driver::{Address, Context, Event, Function, Graph, Memory, Pinned, Prepared, Stream};
 use crate::error::DeviceError;
-use crate::exec::{Executor, FeedMut, PlanId, Resident};
-use crate::op::launch::{Argument, Kernel, Launch, Target};
-use crate::op::{BufferId, Live, Role, Step};
+use crate::exec::{Executor, FeedMut, PlanId, Resident, Timing};
+use crate::op::launch::{Kernel, Launch};
+use crate::op::{BufferId, Live, Role};
 use crate::plan::{ALIGNMENT, Lasting, Plan};
 use crate::random::Permutation;
 use crate::tensor::DType;
@@ -46,6 +50,7 @@ pub struct CudaExecutor {
     layout: Lasting,
     functions: HashMap<(Kernel, &'static str), Function>,
     compiler: Compiler,
+    choices: Choices,
     replay: Replay,
     // Last, so that it is waited for after all that it uses has been given back by its users.
     stream: Stream,
@@ -67,10 +72,13 @@ struct Loaded {
     burst: Burst,
     /// Launches of each step.
     steps: Vec<Vec<Prepared>>,
+    /// What each step became, for the printed plan.
+    notes: Vec<Vec<String>>,
     /// Where steps are timed.
     times: Option<Times>,
     /// The plan's arena, then scratch memory, then tickets.
     memory: Memory,
+    places: PlanMemory,
     feeds: HashMap<BufferId, Staging>,
 }
 
@@ -105,6 +113,7 @@ impl CudaExecutor {
             offsets: lasting.offsets.clone(),
             layout: lasting.clone(),
             functions: HashMap::new(),
+            choices: Choices::new(&card, &compiler),
             compiler,
             replay,
             stream,
@@ -152,25 +161,6 @@ impl CudaExecutor {
         Ok(Prepared { function, grid, threads, shared, arguments })
     }
 
-    /// The addresses of a launch's arguments.
-    fn addresses(
-        &self,
-        plan: &Plan,
-        step: &Step,
-        launch: &Launch,
-        memory: &PlanMemory,
-    ) -> Vec<Address> {
-        let buffer = |id: BufferId| self.address(plan, memory.arena, id);
-        let address = |argument: &Argument| match *argument {
-            Argument::Live => self.live(),
-            Argument::Input(i) => buffer(step.inputs[i]),
-            Argument::Output(i) => buffer(step.outputs[i]),
-            Argument::Scratch(byte) => memory.scratch + byte as Address,
-            Argument::Tickets => memory.tickets,
-        };
-        launch.arguments.iter().map(address).collect()
-    }
-
     /// Where `Live` lies.
     fn live(&self) -> Address {
         self.lasting.address() + self.layout.bytes as Address
@@ -187,13 +177,6 @@ fn launch_all(stream: &Stream, steps: &[Vec<Prepared>]) -> Result<(), DeviceErro
     steps.iter().flatten().try_for_each(|launch| stream.launch(launch))
 }
 
-/// Addresses of a plan's own memory.
-struct PlanMemory {
-    arena: Address,
-    scratch: Address,
-    tickets: Address,
-}
-
 impl Staging {
     fn new(context: &Arc<Context>, bytes: usize) -> Result<Staging, DeviceError> {
         let half = || Ok((Pinned::new(context, bytes)?, Event::new(context)?));
@@ -208,47 +191,42 @@ impl Executor for CudaExecutor {
 
     fn load(&mut self, plan: Arc<Plan>) -> Result<PlanId, DeviceError> {
         self.context.enter()?;
-        let target = Target { capability: self.context.capability() };
-        let launches = plan.graph.steps.iter().map(|step| {
-            let types = plan.graph.call_types(step);
-            step.op.launches(&types, plan.capacity, &target).ok_or_else(|| DeviceError::NoForm {
-                device: self.context.name().into(),
-                layer: step.layer.clone(),
-                op: step.op.name().into(),
-            })
-        });
-        let launches = launches.collect::<Result<Vec<_>, _>>()?;
-        self.load_kernels(launches.iter().flat_map(|launches| &launches.list))?;
-        let scratch = launches.iter().map(|l| l.scratch).max().unwrap_or(0);
-        let tickets = launches.iter().map(|l| l.tickets).max().unwrap_or(0);
-        let arena = plan.bytes.next_multiple_of(ALIGNMENT);
-        let scratch_end = arena + scratch.next_multiple_of(ALIGNMENT);
-        let memory = Memory::zeroed(&self.context, &self.stream, scratch_end + 4 * tickets)?;
-        let places = PlanMemory {
-            arena: memory.address(),
-            scratch: memory.address() + arena as Address,
-            tickets: memory.address() + scratch_end as Address,
-        };
-        let steps = plan.graph.steps.iter().zip(&launches).map(|(step, launches)| {
-            let prepare = |launch: &Launch| {
-                self.prepare(launch, self.addresses(&plan, step, launch, &places))
-            };
-            launches.list.iter().map(prepare).collect()
-        });
-        let steps = steps.collect::<Result<Vec<Vec<_>>, _>>()?;
+        let forms = self.forms(&plan)?;
+        self.load_kernels(forms.iter().flat_map(|form| &form.launches.list))?;
+        let extent = Extent::new(&plan, &forms);
+        let memory = Memory::zeroed(&self.context, &self.stream, extent.bytes())?;
+        let places = extent.places(memory.address());
+        let steps = self.arrange(&plan, &forms, &places)?;
         self.stream.synchronize()?;
-        debug::show(&plan, &steps, scratch_end + 4 * tickets);
+        let notes: Vec<_> = forms.iter().map(|form| form.notes()).collect();
+        debug::show(&plan, &notes, extent.bytes());
         let times = Times::new(&self.context, &plan)?;
         self.plans.push(Loaded {
             plan,
             graphs: HashMap::new(),
+            notes,
             times,
             burst: Burst::default(),
             steps,
             memory,
+            places,
             feeds: HashMap::new(),
         });
         Ok(PlanId(self.plans.len() - 1))
+    }
+
+    fn bytes(&self, plan: &Plan) -> Option<u64> {
+        let forms = self.forms(plan).ok()?;
+        Some(Extent::new(plan, &forms).bytes() as u64)
+    }
+
+    fn tune(&mut self, plan: PlanId, again: bool) -> Result<Vec<Timing>, DeviceError> {
+        self.context.enter()?;
+        self.tune_plan(plan, again)
+    }
+
+    fn notes(&self, plan: PlanId, step: usize) -> &[String] {
+        &self.plans[plan.0].notes[step]
     }
 
     fn write(&mut self, buffer: BufferId, elements: &[f32]) -> Result<(), DeviceError> {
@@ -351,6 +329,13 @@ impl Executor for CudaExecutor {
 }
 
 impl Control {
+    /// A control block without scalars.
+    fn of(live: &Live) -> Control {
+        let mut control = Control { start: 0, bytes: vec![0; LIVE] };
+        control.set_live(live, 0, None);
+        control
+    }
+
     fn set_live(&mut self, live: &Live, first: u64, order: Option<&Permutation>) {
         let rows = u32::try_from(live.rows).expect("invariant: a plan's sizes fit its kernels");
         let (half, keys) = order.map_or((0, &[][..]), Permutation::parts);

@@ -2,6 +2,7 @@
 
 mod cache;
 mod cards;
+mod choices;
 mod compile;
 mod debug;
 pub mod doctor;

@@ -251,6 +251,16 @@ impl Op for Matmul {
         Some(self.launches_with(types, capacity, target, None))
     }
 
+    fn alternatives(
+        &self,
+        types: &CallTypes,
+        capacity: usize,
+        target: &Target,
+    ) -> Vec<(String, Launches)> {
+        let with = |tile: &Tile| self.launches_with(types, capacity, target, Some(*tile));
+        tiles().iter().map(|tile| (tile.to_string(), with(tile))).collect()
+    }
+
     fn label(&self) -> String {
         let letter = |transposed| if transposed { "t" } else { "n" };
         let product = format!("matmul {}{}", letter(self.transpose_a), letter(self.transpose_b));

@@ -1,6 +1,8 @@
 //! How a product is cut for a CUDA device: tiles, which change no bit, and parts of the sums, which
 //! do and so follow from the shape and the target alone.
 
+use std::fmt;
+
 use super::Sizes;
 use crate::op::launch::{Kernel, Target};
 
@@ -103,6 +105,13 @@ impl Tile {
         let held = if target.capability.0 == 7 { (64 << 10) / bytes } else { 512 };
         let threads = blocks.min(self.resident(parts)).min(held) * self.threads();
         blocks as f64 * block / (threads as f64 / 256.0).min(1.0)
+    }
+}
+
+impl fmt::Display for Tile {
+    /// Rows x columns.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.rows(), self.columns())
     }
 }
 

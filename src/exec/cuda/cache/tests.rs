@@ -141,6 +141,25 @@ fn eviction_takes_what_was_read_the_longest_ago_and_abandoned_temporaries() {
     assert_eq!(cache.size(), (3, 3 * entry));
 }
 
+#[test]
+fn choices_stand_beside_the_kernels_and_are_evicted_with_them() {
+    let base = folder();
+    let cache = Cache::open(base.path(), HEADER as u64 + 4).unwrap();
+    assert_eq!(cache.choice(1), None);
+    cache.keep_choice(1, "first").unwrap();
+    cache.keep_choice(1, "second").unwrap();
+    assert_eq!((cache.choice(1).as_deref(), cache.lookup(1)), (Some("second"), None));
+    assert_eq!(cache.size(), (0, 0), "they are no kernels");
+    let long_ago = SystemTime::now() - Duration::from_secs(10_000);
+    let file = File::options().write(true).open(cache.place_of_choice(1)).unwrap();
+    file.set_modified(long_ago).unwrap();
+    cache.store(2, b"code").unwrap();
+    cache.evict();
+    assert_eq!((cache.choice(1), cache.lookup(2).is_some()), (None, true));
+    fs::write(cache.place_of_choice(3), [0xff, 0xfe]).unwrap();
+    assert_eq!(cache.choice(3), None, "no text");
+}
+
 /// Why a folder is refused and what to do, as one text.
 fn refusal(folder: &Path) -> String {
     match Cache::open(folder, LIMIT) {

@@ -18,7 +18,7 @@ pub(in crate::exec::cuda) struct Memory {
 }
 
 impl Memory {
-    /// Zeroed memory. `what` it is for stands in the error.
+    /// Zeroed memory.
     pub(in crate::exec::cuda) fn zeroed(
         context: &Arc<Context>,
         stream: &Stream,
@@ -31,6 +31,8 @@ impl Memory {
                 return Err(DeviceError::OutOfMemory {
                     device: context.name.clone(),
                     needed: bytes as u64,
+                    free: context.free_memory().ok().map(|free| free as u64),
+                    largest_batch: None,
                 });
             }
             other => context.check("cuMemAlloc", other)?,

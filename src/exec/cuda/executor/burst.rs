@@ -31,6 +31,13 @@ pub(super) struct Burst {
     queued: Vec<u8>,
 }
 
+impl Burst {
+    /// Its graphs and launches are made anew before they are needed again.
+    pub(super) fn forget(&mut self) {
+        self.ready = None;
+    }
+}
+
 struct Ready {
     /// Of [`STRIDE`] steps and of one, captured when they are first needed.
     graphs: [Option<Graph>; 2],
