@@ -23,8 +23,8 @@ use checks::{House, Reasons};
 const HOUSE: House = &[
     ("error",  &[]),
     ("tensor", &["error"]),
-    ("random", &["error", "tensor"]),
-    ("cpu",    &["error", "tensor", "random"]),
+    ("cpu",    &["error", "tensor"]),
+    ("random", &["error", "tensor", "cpu"]),
     ("file",   &["error", "tensor"]),
     ("op",     &["error", "tensor", "random", "cpu"]),
     ("plan",   &["error", "tensor", "random", "op"]),
