@@ -28,8 +28,11 @@ pub enum FeedMut<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanId(pub(crate) usize);
 
-/// Steps that [`Resident::queue`] takes before they are collected.
+/// Most steps of a burst.
 pub const QUEUE: usize = 64;
+
+/// Most bursts that are sent and not collected.
+pub const SENT: usize = 2;
 
 /// An executor that can hold the data and train many steps without the host.
 pub trait Resident {
@@ -46,16 +49,22 @@ pub trait Resident {
         fill: &mut dyn FnMut(Range<usize>, FeedMut<'_>) -> crate::Result<()>,
     ) -> crate::Result<bool>;
 
-    /// Queues a whole step with the scalars as they are written now, on the rows at places
-    /// `first..first + live.rows` of the order, or of the data itself. All feeds must be held, and at
-    /// most [`QUEUE`] steps be queued.
+    /// Adds a whole step to the next burst, with the scalars as they are written now, on the rows at
+    /// places `first..first + live.rows` of the order, or of the data itself. All feeds must be held,
+    /// a burst has at most [`QUEUE`] steps, and fewer than [`SENT`] bursts may be under way.
     fn queue(&mut self, plan: PlanId, live: &Live, first: u64, order: Option<&Permutation>);
 
-    /// Runs what is queued and waits for it. Each step's results: its losses in the plan's order,
+    /// Sends the burst and does not wait for it.
+    ///
+    /// # Errors
+    /// The device's; the burst is forgotten then, of which some steps may have run.
+    fn send(&mut self, plan: PlanId) -> Result<(), DeviceError>;
+
+    /// Waits for the oldest burst that was sent. Each step's results: its losses in the plan's order,
     /// then the halted flag.
     ///
     /// # Errors
-    /// The device's.
+    /// The device's; all bursts that were sent are forgotten then.
     fn collect(&mut self, plan: PlanId, results: &mut Vec<f32>) -> Result<(), DeviceError>;
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::burst::At;
 use super::callback::{Flow, StepReport};
 use super::evaluation::weight_sum;
 use super::guard;
@@ -63,7 +64,7 @@ impl Trainer {
         let epoch = Epoch { rows: data.len(), step_rows, steps: data.len().div_ceil(step_rows) };
         let mut display = Display::new(fit.progress, fit.epochs);
         let mut left = fit.step_limit;
-        let bursts = self.sends_bursts(data, fit, plan)?;
+        let mut bursts = self.bursts(data, fit, plan)?;
         let mut indices = Vec::with_capacity(step_rows.min(data.len()));
         while self.run().epoch < fit.epochs && !self.run().stopped {
             display.begin_epoch();
@@ -71,11 +72,11 @@ impl Trainer {
             let number = self.state.epochs + self.run().epoch as u64;
             let order = Permutation::new(self.seed, SHUFFLE, number, epoch.rows as u64);
             while self.run().batch < epoch.steps {
-                let (taken, flow) = if bursts {
+                let at = At { data, fit, plan, epoch: &epoch, order: &order };
+                let (taken, flow) = if let Some(bursts) = &mut bursts {
                     let most =
                         left.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-                    let place = (&epoch, &order);
-                    (self.burst(data, fit, plan, place, most, &mut display)?, Flow::Continue)
+                    (self.burst(&at, bursts, most, &mut display)?, Flow::Continue)
                 } else {
                     let start = self.run().batch * step_rows;
                     let end = epoch.rows.min(start + step_rows);
@@ -91,6 +92,10 @@ impl Trainer {
                 };
                 left = left.map(|n| n - taken as u64);
                 if let Some(stop) = stop_now(fit, flow, left) {
+                    if let Some(bursts) = &mut bursts {
+                        let at = At { data, fit, plan, epoch: &epoch, order: &order };
+                        self.collect_all(&at, bursts, &mut display)?;
+                    }
                     if self.run().batch == epoch.steps {
                         self.finish_epoch(data, fit, &epoch, started, first, &mut display)?;
                     } else {

@@ -74,6 +74,19 @@ impl Stream {
         self.synchronize()
     }
 
+    /// Copies from an address into the first bytes of pinned memory, after this returns.
+    pub(in crate::exec::cuda) fn download_pinned(
+        &self,
+        from: Address,
+        to: &mut Pinned,
+        bytes: usize,
+    ) -> Result<(), DeviceError> {
+        // SAFETY: callers read inside a `Memory` that they hold, and leave `to` alone until an
+        // event after this has passed.
+        let queued = unsafe { result::memcpy_dtoh_async(to.bytes_mut(bytes), from, self.raw) };
+        self.context.check("cuMemcpyDtoHAsync", queued)
+    }
+
     /// Queues a kernel. Its arguments are addresses.
     pub(in crate::exec::cuda) fn launch(&self, launch: &Prepared) -> Result<(), DeviceError> {
         let mut arguments = launch.arguments.clone();

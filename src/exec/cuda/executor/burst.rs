@@ -1,12 +1,18 @@
 //! Several steps without the host: data held on the device, control blocks sent ahead, results
-//! gathered in a ring. `kernels/burst.cu` is the twin.
+//! gathered behind. `kernels/burst.cu` is the twin.
+//!
+//! Two bursts may be under way, so that the device finds the next one when it has ended one. Each
+//! has its own half of pinned memory; what lies on the device is used by one burst after the other,
+//! as their stream orders them.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{Address, CudaExecutor, Graph, Memory, Prepared, Replay, Stream};
+use super::{
+    Address, CudaExecutor, Event, Graph, Loaded, Memory, Pinned, Prepared, Replay, Stream,
+};
 use crate::error::DeviceError;
-use crate::exec::{FeedMut, PlanId, QUEUE, Resident};
+use crate::exec::{FeedMut, PlanId, QUEUE, Resident, SENT};
 use crate::op::launch::{Kernel, Launch};
 use crate::op::{BufferId, Live};
 use crate::plan::{ALIGNMENT, Plan};
@@ -27,8 +33,12 @@ pub(super) struct Burst {
     columns: HashMap<BufferId, (Memory, usize)>,
     /// Made when all feeds are held.
     ready: Option<Ready>,
-    /// Control blocks of what is queued, one after the other.
-    queued: Vec<u8>,
+}
+
+impl Burst {
+    fn ready(&mut self) -> &mut Ready {
+        self.ready.as_mut().expect("invariant: all feeds are held")
+    }
 }
 
 struct Ready {
@@ -41,11 +51,59 @@ struct Ready {
     results: usize,
     /// Floats of one step's results.
     width: usize,
+    /// Used in turn.
+    halves: [Half; SENT],
+    /// Bursts sent so far, and collected.
+    sent: usize,
+    collected: usize,
+}
+
+/// One burst's side of the host.
+struct Half {
+    /// What is copied to the device: the cursor, which is 0, then the control blocks.
+    blocks: Pinned,
+    results: Pinned,
+    /// Steps that are queued or sent.
+    steps: usize,
+    /// Passes when the results are here.
+    ended: Event,
 }
 
 impl Ready {
     fn at(&self, byte: usize) -> Address {
         self.memory.address() + byte as Address
+    }
+
+    /// Queues the burst whose control blocks are in its half.
+    fn send(
+        &mut self,
+        stream: &Stream,
+        steps: &[Vec<Prepared>],
+        block: usize,
+    ) -> Result<(), DeviceError> {
+        let half = &self.halves[self.sent % SENT];
+        let count = half.steps;
+        stream.upload_pinned(self.at(0), &half.blocks, ALIGNMENT + count * block)?;
+        match &self.graphs {
+            Some([one, several]) => {
+                (0..count / STRIDE).try_for_each(|_| stream.replay(several))?;
+                (0..count % STRIDE).try_for_each(|_| stream.replay(one))?;
+            }
+            None => (0..count).try_for_each(|_| queue(stream, &self.around, steps))?,
+        }
+        let from = self.at(self.results);
+        let half = &mut self.halves[self.sent % SENT];
+        stream.download_pinned(from, &mut half.results, 4 * count * self.width)?;
+        half.ended.record(stream)?;
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// Forgets what was queued or sent, once nothing of it is under way any more.
+    fn forget(&mut self, stream: &Stream) -> Result<(), DeviceError> {
+        self.collected = self.sent;
+        self.halves.iter_mut().for_each(|half| half.steps = 0);
+        stream.synchronize()
     }
 }
 
@@ -56,7 +114,21 @@ impl CudaExecutor {
         let width = plan.losses.len() + 1;
         let results = ALIGNMENT + (QUEUE * block).next_multiple_of(ALIGNMENT);
         let memory = Memory::zeroed(&self.context, &self.stream, results + 4 * QUEUE * width)?;
-        let mut ready = Ready { graphs: None, around: [vec![], vec![]], memory, results, width };
+        let half = || {
+            let blocks = Pinned::new(&self.context, results)?;
+            let results = Pinned::new(&self.context, 4 * QUEUE * width)?;
+            Ok(Half { blocks, results, steps: 0, ended: Event::new(&self.context)? })
+        };
+        let mut ready = Ready {
+            graphs: None,
+            around: [vec![], vec![]],
+            memory,
+            results,
+            width,
+            halves: [half()?, half()?],
+            sent: 0,
+            collected: 0,
+        };
         let arena = self.plans[id.0].memory.address();
         let begin = Kernel::new("burst").constant("BEGIN", 1).constant("WORDS", block / 4);
         let block = self.lasting.address() + self.control.start as Address;
@@ -166,6 +238,9 @@ impl Resident for CudaExecutor {
     ) -> crate::Result<bool> {
         self.context.enter()?;
         let loaded = &mut self.plans[id.0];
+        if let Some(ready) = &mut loaded.burst.ready {
+            ready.forget(&self.stream)?;
+        }
         let ty = loaded.plan.graph.ty(buffer);
         let (width, dtype) = (ty.shape.elements(1), ty.dtype);
         let Some(bytes) = rows.checked_mul(4 * width) else { return Ok(false) };
@@ -192,32 +267,42 @@ impl Resident for CudaExecutor {
 
     fn queue(&mut self, id: PlanId, live: &Live, first: u64, order: Option<&Permutation>) {
         self.control.set_live(live, first, order);
-        let (block, queued) = (&self.control.bytes, &mut self.plans[id.0].burst.queued);
-        assert!(queued.len() < QUEUE * block.len(), "invariant: a burst has at most QUEUE steps");
-        queued.extend_from_slice(block);
+        let block = &self.control.bytes;
+        let ready = self.plans[id.0].burst.ready();
+        assert!(ready.sent - ready.collected < SENT, "invariant: few bursts are under way");
+        let half = &mut ready.halves[ready.sent % SENT];
+        assert!(half.steps < QUEUE, "invariant: a burst has at most QUEUE steps");
+        let end = ALIGNMENT + (half.steps + 1) * block.len();
+        half.blocks.bytes_mut(end)[end - block.len()..].copy_from_slice(block);
+        half.steps += 1;
+    }
+
+    fn send(&mut self, id: PlanId) -> Result<(), DeviceError> {
+        self.context.enter()?;
+        let Loaded { plan, burst, steps, .. } = &mut self.plans[id.0];
+        let ready = burst.ready();
+        let steps = &steps[..plan.update.end];
+        ready.send(&self.stream, steps, self.control.bytes.len()).inspect_err(|_| {
+            ready.halves[ready.sent % SENT].steps = 0;
+            // What it did queue must not read that half when it is filled anew.
+            let _ = self.stream.synchronize();
+        })
     }
 
     fn collect(&mut self, id: PlanId, results: &mut Vec<f32>) -> Result<(), DeviceError> {
         self.context.enter()?;
-        let loaded = &self.plans[id.0];
-        let ready = loaded.burst.ready.as_ref().expect("invariant: all feeds are held");
-        let count = loaded.burst.queued.len() / self.control.bytes.len();
-        self.stream.upload(ready.at(0), &[0u32])?;
-        self.stream.upload(ready.at(ALIGNMENT), &loaded.burst.queued)?;
-        match &ready.graphs {
-            Some([one, several]) => {
-                (0..count / STRIDE).try_for_each(|_| self.stream.replay(several))?;
-                (0..count % STRIDE).try_for_each(|_| self.stream.replay(one))?;
-            }
-            None => {
-                let steps = &loaded.steps[..loaded.plan.update.end];
-                let once = |_| queue(&self.stream, &ready.around, steps);
-                (0..count).try_for_each(once)?;
-            }
+        let ready = self.plans[id.0].burst.ready();
+        assert!(ready.collected < ready.sent, "invariant: what is collected was sent");
+        let half = &mut ready.halves[ready.collected % SENT];
+        let ended = half.ended.wait();
+        if ended.is_err() {
+            let _ = ready.forget(&self.stream);
+            return ended;
         }
-        results.resize(count * ready.width, 0.0);
-        let read = self.stream.download(ready.at(ready.results), results);
-        self.plans[id.0].burst.queued.clear();
-        read
+        results.clear();
+        results.extend_from_slice(half.results.floats(half.steps * ready.width));
+        half.steps = 0;
+        ready.collected += 1;
+        Ok(())
     }
 }
