@@ -1,19 +1,22 @@
-//! Bursts: many steps sent at once to a device that holds the data. While the device is at work on
-//! one the host sends the next, and only then waits for the losses of the first. An epoch, or a run
-//! that is stopped, ends when all are here.
+//! Bursts: many steps sent at once to a device that holds the data, or with their rows, which a
+//! thread has gathered. While the device is at work on one burst the host sends the next, and only
+//! then waits for the losses of the first. An epoch, or a run that is stopped, ends when all are here.
 
 use std::collections::VecDeque;
+use std::thread::Scope;
+use std::time::Duration;
 
 use super::evaluation::weight_sum;
-use super::fit::Epoch;
+use super::filling::{Filling, Rows};
+use super::fit::{Epoch, SHUFFLE};
 use super::options::Fit;
 use super::progress::Display;
-use super::session::{LoadedPlan, Session, gather};
+use super::session::{LoadedPlan, Session, Source, gather};
 use super::trainer::Trainer;
 use crate::data::Dataset;
-use crate::error::Result;
-use crate::exec::{FeedMut, QUEUE, Resident, SENT};
-use crate::op::Live;
+use crate::error::{DataError, Result, TrainError};
+use crate::exec::{Holding, Part, QUEUE, Resident, SENT};
+use crate::op::{BufferId, Live};
 use crate::random::Permutation;
 
 /// The epoch at hand, and how it is trained.
@@ -26,15 +29,27 @@ pub(super) struct At<'a, 'f> {
 }
 
 /// Bursts under way.
-#[derive(Default)]
-pub(super) struct Bursts {
+pub(super) struct Bursts<'scope> {
+    /// Most steps of one.
+    most: usize,
+    /// Gathers their rows, unless the device holds all.
+    filling: Option<Filling<'scope>>,
     /// The oldest first.
     sent: VecDeque<Sent>,
     /// Results of the one collected last.
     results: Vec<f32>,
 }
 
-impl Bursts {
+impl<'scope> Bursts<'scope> {
+    fn new(most: usize, filling: Option<Filling<'scope>>) -> Self {
+        Bursts { most, filling, sent: VecDeque::new(), results: vec![] }
+    }
+
+    /// How long rows were waited for since this was asked for last.
+    fn take_waited(&mut self) -> Duration {
+        self.filling.as_mut().map_or(Duration::ZERO, Filling::take_waited)
+    }
+
     /// Steps under way.
     fn steps(&self) -> usize {
         self.sent.iter().map(|sent| sent.weights.len()).sum()
@@ -55,41 +70,98 @@ impl Session {
         self.executor.resident().expect("invariant: the device holds the data")
     }
 
-    /// Lets the device hold all rows that a plan reads; false if it can't.
-    fn hold(&mut self, plan: &LoadedPlan, data: &Dataset) -> Result<bool> {
-        for (name, buffer) in &plan.plan.feeds {
-            let source = self.source(name, data)?;
-            let Some(resident) = self.executor.resident() else { return Ok(false) };
-            let mut rows = Vec::new();
-            let fill = &mut |range: std::ops::Range<usize>, target: FeedMut<'_>| {
-                rows.clear();
-                rows.extend(range);
-                Ok(gather(data, source, &rows, target)?)
-            };
-            if !resident.hold(plan.id, *buffer, data.len(), fill)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// Where the rows of each feed of a plan come from.
+    fn sources(
+        &self,
+        plan: &LoadedPlan,
+        data: &Dataset,
+    ) -> Result<Vec<(BufferId, Source)>, DataError> {
+        let feeds = plan.plan.feeds.iter();
+        feeds.map(|(name, feed)| Ok((*feed, self.source(name, data)?))).collect()
+    }
+
+    /// Lets the device hold the rows that a plan reads.
+    fn hold(
+        &mut self,
+        plan: &LoadedPlan,
+        data: &Dataset,
+        sources: &[(BufferId, Source)],
+    ) -> Result<Holding> {
+        let Some(resident) = self.executor.resident() else { return Ok(Holding::Nothing) };
+        let mut rows = Vec::new();
+        resident.hold(plan.id, data.len(), &mut |feed, range, target| {
+            rows.clear();
+            rows.extend(range);
+            let found = sources.iter().find(|(id, _)| *id == feed);
+            let (_, source) = found.expect("invariant: every feed has a source");
+            Ok(gather(data, *source, &rows, target)?)
+        })
     }
 }
 
 impl Trainer {
-    /// The means to send bursts: the device holds the data, each step is one pass, and nobody wants to
-    /// be asked between steps.
-    pub(super) fn bursts(
+    /// The means to send bursts, if each step is one pass, nobody wants to be asked between steps, and
+    /// the device has room for rows.
+    pub(super) fn bursts<'scope, 'data>(
         &mut self,
-        data: &Dataset,
+        data: &'data Dataset,
         fit: &Fit<'_>,
         plan: usize,
-    ) -> Result<Option<Bursts>> {
+        scope: &'scope Scope<'scope, 'data>,
+    ) -> Result<Option<Bursts<'scope>>> {
         if fit.accumulate > 1 || !fit.callbacks.is_empty() {
             return Ok(None);
         }
         // An earlier run may have ended with an error before it looked at the flag.
         self.session.proceed()?;
         let (session, loaded) = self.split_plan(plan);
-        Ok(session.hold(loaded, data)?.then(Bursts::default))
+        let sources = session.sources(loaded, data)?;
+        match session.hold(loaded, data, &sources)? {
+            Holding::Nothing => Ok(None),
+            Holding::Whole => Ok(Some(Bursts::new(QUEUE, None))),
+            Holding::Parts { steps, parts } => {
+                let mut indices = Vec::new();
+                let fill = move |part: &mut dyn Part, rows: &Rows| {
+                    indices.clear();
+                    indices.extend(rows.indices());
+                    for (feed, source) in &sources {
+                        gather(data, *source, &indices, part.feed(*feed, indices.len()))?;
+                    }
+                    Ok(())
+                };
+                let to_come = self.upcoming(data.len(), fit, steps);
+                let filling = Filling::new(scope, fill, to_come, parts)?;
+                Ok(Some(Bursts::new(steps, Some(filling))))
+            }
+        }
+    }
+
+    /// The rows of all bursts to come.
+    fn upcoming(
+        &mut self,
+        rows: usize,
+        fit: &Fit<'_>,
+        most: usize,
+    ) -> impl Iterator<Item = Rows> + use<> {
+        let (seed, epochs, batch) = (self.seed, self.state.epochs, fit.batch);
+        let (shuffle, last, steps) = (fit.shuffle, fit.epochs, rows.div_ceil(batch));
+        let (mut epoch, mut first) = (self.run().epoch, self.run().batch);
+        let mut left = at_most(fit.step_limit);
+        std::iter::from_fn(move || {
+            if first == steps {
+                (epoch, first) = (epoch + 1, 0);
+            }
+            let count = (steps - first).min(left).min(most);
+            if epoch >= last || count == 0 {
+                return None;
+            }
+            let number = epochs + epoch as u64;
+            let order = shuffle.then(|| Permutation::new(seed, SHUFFLE, number, rows as u64));
+            let places = first * batch..rows.min((first + count) * batch);
+            first += count;
+            left -= count;
+            Some(Rows { order, places })
+        })
     }
 
     /// Sends what may be under way of the next `most` steps of the epoch, waits for the oldest burst
@@ -97,7 +169,7 @@ impl Trainer {
     pub(super) fn burst(
         &mut self,
         at: &At<'_, '_>,
-        bursts: &mut Bursts,
+        bursts: &mut Bursts<'_>,
         most: usize,
         display: &mut Display,
     ) -> Result<usize> {
@@ -106,12 +178,13 @@ impl Trainer {
             if left == 0 {
                 break;
             }
-            if let Err(error) = self.send_burst(at, bursts, left.min(QUEUE)) {
+            if let Err(error) = self.send_burst(at, bursts, left.min(bursts.most)) {
                 // What was sent before counts, if it can.
                 self.collect_all(at, bursts, display)?;
                 return Err(error);
             }
         }
+        display.waited(bursts.take_waited());
         self.collect_burst(at, bursts, display)
     }
 
@@ -119,7 +192,7 @@ impl Trainer {
     pub(super) fn collect_all(
         &mut self,
         at: &At<'_, '_>,
-        bursts: &mut Bursts,
+        bursts: &mut Bursts<'_>,
         display: &mut Display,
     ) -> Result<usize> {
         let mut taken = 0;
@@ -129,20 +202,24 @@ impl Trainer {
         Ok(taken)
     }
 
-    fn send_burst(&mut self, at: &At<'_, '_>, bursts: &mut Bursts, count: usize) -> Result<()> {
+    fn send_burst(&mut self, at: &At<'_, '_>, bursts: &mut Bursts<'_>, count: usize) -> Result<()> {
+        let ahead = bursts.steps();
+        let first = self.run().batch + ahead;
+        let end = at.data.len().min((first + count) * at.fit.batch);
+        let filled = bursts.filling.as_mut().map(|f| f.next(first * at.fit.batch..end));
+        let part = filled.transpose()?;
         let mut sent = Sent {
             weights: Vec::with_capacity(count),
             memory: self.state.memory.clone(),
             step: self.state.step,
             pass: self.state.pass,
         };
-        let ahead = bursts.steps();
         for i in ahead..ahead + count {
             sent.weights.push(self.queue_step(at, i)?);
         }
         let (session, loaded) = self.split_plan(at.plan);
         let resident = session.resident();
-        if let Err(error) = resident.send(loaded.id) {
+        if let Err(error) = resident.send(loaded.id, part) {
             self.go_back(at, sent, 0)?;
             return Err(error.into());
         }
@@ -153,24 +230,27 @@ impl Trainer {
     fn collect_burst(
         &mut self,
         at: &At<'_, '_>,
-        bursts: &mut Bursts,
+        bursts: &mut Bursts<'_>,
         display: &mut Display,
     ) -> Result<usize> {
         let sent = bursts.sent.pop_front().expect("invariant: a burst was sent");
         let (session, loaded) = self.split_plan(at.plan);
         let width = loaded.plan.losses.len() + 1;
         let resident = session.resident();
-        if let Err(error) = resident.collect(loaded.id, &mut bursts.results) {
-            bursts.sent.clear();
-            self.go_back(at, sent, 0)?;
-            return Err(error.into());
+        match (resident.collect(loaded.id, &mut bursts.results), &mut bursts.filling) {
+            (Ok(Some(part)), Some(filling)) => filling.fill(part),
+            (Ok(_), _) => {}
+            (Err(error), _) => {
+                bursts.sent.clear();
+                self.go_back(at, sent, 0)?;
+                return Err(error.into());
+            }
         }
         let mut taken = 0;
         for (result, weight) in bursts.results.chunks(width).zip(&sent.weights) {
             let loss = result[..width - 1].iter().map(|x| f64::from(*x)).sum::<f64>();
             if result[width - 1] != 0.0 || !loss.is_finite() {
-                self.refused(at, bursts, sent, taken)?;
-                return Ok(taken + 1);
+                return Err(self.refused(at, bursts, sent, taken)?);
             }
             self.account(loss, *weight);
             taken += 1;
@@ -185,10 +265,10 @@ impl Trainer {
     fn refused(
         &mut self,
         at: &At<'_, '_>,
-        bursts: &mut Bursts,
+        bursts: &mut Bursts<'_>,
         sent: Sent,
         taken: usize,
-    ) -> Result<()> {
+    ) -> Result<crate::Error> {
         self.go_back(at, sent, taken)?;
         let (session, loaded) = self.split_plan(at.plan);
         let resident = session.resident();
@@ -199,7 +279,12 @@ impl Trainer {
         let start = self.run().batch * at.fit.batch;
         let rows: Vec<_> = places(at, start).collect();
         self.step(at.data, at.fit, at.plan, at.epoch, &rows)?;
-        Ok(())
+        let step = self.run().step;
+        Ok(TrainError::State(format!(
+            "step {step} was not finite among others and is finite by itself, so the device does \
+             not compute the same twice; it may be damaged"
+        ))
+        .into())
     }
 
     /// Lets the trainer stand where it stood after so many steps of a burst, all of them counted.
@@ -240,4 +325,9 @@ impl Trainer {
 fn places<'a>(at: &At<'a, '_>, start: usize) -> impl ExactSizeIterator<Item = usize> + use<'a> {
     let (end, shuffle, order) = (at.data.len().min(start + at.fit.batch), at.fit.shuffle, at.order);
     (start..end).map(move |i| if shuffle { order.get(i as u64) as usize } else { i })
+}
+
+/// A limit of steps as a number of them.
+pub(super) fn at_most(limit: Option<u64>) -> usize {
+    limit.map_or(usize::MAX, |steps| usize::try_from(steps).unwrap_or(usize::MAX))
 }

@@ -5,6 +5,7 @@
 //! scalars) in one copy and replays a graph. Work is queued; only reading waits for it.
 
 mod burst;
+mod columns;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -376,5 +377,8 @@ impl Drop for CudaExecutor {
         let _ = self.context.enter();
         // Nothing may be freed under work that still uses it.
         let _ = self.stream.synchronize();
+        for loaded in &self.plans {
+            let _ = loaded.burst.columns.synchronize();
+        }
     }
 }

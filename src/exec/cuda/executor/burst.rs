@@ -1,47 +1,57 @@
-//! Several steps without the host: data held on the device, control blocks sent ahead, results
+//! Several steps without the host: rows that are on the device, control blocks sent ahead, results
 //! gathered behind. `kernels/burst.cu` is the twin.
 //!
 //! Two bursts may be under way, so that the device finds the next one when it has ended one. Each
 //! has its own half of pinned memory; what lies on the device is used by one burst after the other,
 //! as their stream orders them.
 
-use std::collections::HashMap;
-use std::ops::Range;
+use std::any::Any;
 
+use super::columns::{Columns, Staged};
 use super::{
     Address, CudaExecutor, Event, Graph, Loaded, Memory, Pinned, Prepared, Replay, Stream,
 };
 use crate::error::DeviceError;
-use crate::exec::{FeedMut, PlanId, QUEUE, Resident, SENT};
+use crate::exec::{Fill, Holding, Part, PlanId, QUEUE, Resident, SENT};
 use crate::op::launch::{Kernel, Launch};
 use crate::op::{BufferId, Live};
 use crate::plan::{ALIGNMENT, Plan};
 use crate::random::Permutation;
-use crate::tensor::DType;
 
 /// Steps of the larger of the two graphs that a burst is made of.
 const STRIDE: usize = 8;
-/// Bytes of a column that pass through host memory at once.
-const PIECE: usize = 16 << 20;
-/// Part of the free memory that a column may take.
-const SHARE: f64 = 0.8;
 
 /// What a plan needs for bursts.
 #[derive(Default)]
 pub(super) struct Burst {
-    /// Columns of the feeds, with their bytes.
-    columns: HashMap<BufferId, (Memory, usize)>,
-    /// Made when all feeds are held.
-    ready: Option<Ready>,
+    /// Made for the columns.
+    pub(super) ready: Option<Ready>,
+    pub(super) columns: Columns,
 }
 
 impl Burst {
-    fn ready(&mut self) -> &mut Ready {
-        self.ready.as_mut().expect("invariant: all feeds are held")
+    fn split(&mut self) -> (&mut Ready, &Columns) {
+        let ready = self.ready.as_mut().expect("invariant: the device holds the data");
+        (ready, &self.columns)
+    }
+
+    /// Bytes on the device.
+    pub(super) fn bytes(&self) -> usize {
+        let beside = self.ready.as_ref().map_or(0, |r| r.results + 4 * QUEUE * r.width);
+        self.columns.bytes() + beside
+    }
+
+    /// Forgets what was queued or sent, once nothing of it is under way any more.
+    fn forget(&mut self, stream: &Stream) -> Result<(), DeviceError> {
+        let Some(ready) = &mut self.ready else { return Ok(()) };
+        let ended = self.columns.synchronize().and(stream.synchronize());
+        ready.collected = ready.sent;
+        ready.halves.iter_mut().for_each(Half::clear);
+        ended
     }
 }
 
-struct Ready {
+pub(super) struct Ready {
     graphs: Option<[Graph; 2]>,
     /// What comes before the plan's steps, and after them.
     around: [Vec<Prepared>; 2],
@@ -60,13 +70,21 @@ struct Ready {
 
 /// One burst's side of the host.
 struct Half {
-    /// What is copied to the device: the cursor, which is 0, then the control blocks.
-    blocks: Pinned,
-    results: Pinned,
-    /// Steps that are queued or sent.
+    /// As on the device. The cursor is 0; what stands before the results is copied there.
+    memory: Pinned,
+    /// Steps that are queued or sent, and their rows.
     steps: usize,
+    rows: usize,
+    /// What its rows are copied from.
+    part: Option<Box<Staged>>,
     /// Passes when the results are here.
     ended: Event,
+}
+
+impl Half {
+    fn clear(&mut self) {
+        (self.steps, self.rows, self.part) = (0, 0, None);
+    }
 }
 
 impl Ready {
@@ -74,16 +92,20 @@ impl Ready {
         self.memory.address() + byte as Address
     }
 
-    /// Queues the burst whose control blocks are in its half.
+    /// Queues the burst whose control blocks are in its half, and before it the copy of its rows.
     fn send(
         &mut self,
         stream: &Stream,
+        columns: &Columns,
         steps: &[Vec<Prepared>],
         block: usize,
     ) -> Result<(), DeviceError> {
         let half = &self.halves[self.sent % SENT];
         let count = half.steps;
-        stream.upload_pinned(self.at(0), &half.blocks, ALIGNMENT + count * block)?;
+        if let Some(part) = &half.part {
+            columns.copy(stream, self.sent % SENT, half.rows, part)?;
+        }
+        stream.upload_pinned(self.at(0), &half.memory, ALIGNMENT + count * block)?;
         match &self.graphs {
             Some([one, several]) => {
                 (0..count / STRIDE).try_for_each(|_| stream.replay(several))?;
@@ -93,31 +115,26 @@ impl Ready {
         }
         let from = self.at(self.results);
         let half = &mut self.halves[self.sent % SENT];
-        stream.download_pinned(from, &mut half.results, 4 * count * self.width)?;
+        let to = self.results..self.results + 4 * count * self.width;
+        stream.download_pinned(from, &mut half.memory, to)?;
         half.ended.record(stream)?;
         self.sent += 1;
         Ok(())
     }
-
-    /// Forgets what was queued or sent, once nothing of it is under way any more.
-    fn forget(&mut self, stream: &Stream) -> Result<(), DeviceError> {
-        self.collected = self.sent;
-        self.halves.iter_mut().for_each(|half| half.steps = 0);
-        stream.synchronize()
-    }
 }
 
 impl CudaExecutor {
-    /// Memory, kernels and graphs for a plan whose feeds are all held.
-    fn make_ready(&mut self, id: PlanId) -> Result<Ready, DeviceError> {
+    /// Memory, kernels and graphs for a plan whose columns are there.
+    pub(super) fn make_ready(&mut self, id: PlanId) -> Result<Ready, DeviceError> {
         let (block, plan) = (self.control.bytes.len(), self.plans[id.0].plan.clone());
         let width = plan.losses.len() + 1;
         let results = ALIGNMENT + (QUEUE * block).next_multiple_of(ALIGNMENT);
-        let memory = Memory::zeroed(&self.context, &self.stream, results + 4 * QUEUE * width)?;
+        let bytes = results + 4 * QUEUE * width;
+        let memory = Memory::zeroed(&self.context, &self.stream, bytes)?;
         let half = || {
-            let blocks = Pinned::new(&self.context, results)?;
-            let results = Pinned::new(&self.context, 4 * QUEUE * width)?;
-            Ok(Half { blocks, results, steps: 0, ended: Event::new(&self.context)? })
+            let memory = Pinned::new(&self.context, bytes)?;
+            let ended = Event::new(&self.context)?;
+            Ok(Half { memory, steps: 0, rows: 0, part: None, ended })
         };
         let mut ready = Ready {
             graphs: None,
@@ -135,7 +152,7 @@ impl CudaExecutor {
         let mut before =
             vec![(launch(begin, "begin", 1, 256), vec![ready.at(ALIGNMENT), ready.at(0), block])];
         for (_, feed) in &plan.feeds {
-            let column = self.plans[id.0].burst.columns[feed].0.address();
+            let column = self.plans[id.0].burst.columns.address(*feed);
             let addresses = vec![self.live(), column, self.address(&plan, arena, *feed)];
             before.push((pick(&plan, *feed), addresses));
         }
@@ -200,109 +217,65 @@ fn finish(losses: usize) -> Kernel {
         .printed("copies", copies.join("\n"))
 }
 
-/// Copies all rows of a column, a piece at a time.
-fn upload(
-    stream: &Stream,
-    to: Address,
-    (rows, width, dtype): (usize, usize, DType),
-    fill: &mut dyn FnMut(Range<usize>, FeedMut<'_>) -> crate::Result<()>,
-) -> crate::Result<()> {
-    let step = (PIECE / (4 * width.max(1))).max(1);
-    let (mut floats, mut integers) = (vec![], vec![]);
-    for start in (0..rows).step_by(step) {
-        let range = start..rows.min(start + step);
-        let (at, count) = (to + 4 * (start * width) as Address, range.len() * width);
-        match dtype {
-            DType::U32 => {
-                integers.resize(count, 0);
-                fill(range, FeedMut::U32(&mut integers))?;
-                stream.upload(at, &integers)?;
-            }
-            _ => {
-                floats.resize(count, 0.0);
-                fill(range, FeedMut::F32(&mut floats))?;
-                stream.upload(at, &floats)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 impl Resident for CudaExecutor {
-    fn hold(
-        &mut self,
-        id: PlanId,
-        buffer: BufferId,
-        rows: usize,
-        fill: &mut dyn FnMut(Range<usize>, FeedMut<'_>) -> crate::Result<()>,
-    ) -> crate::Result<bool> {
+    fn hold(&mut self, id: PlanId, rows: usize, fill: &mut Fill<'_>) -> crate::Result<Holding> {
         self.context.enter()?;
-        let loaded = &mut self.plans[id.0];
-        if let Some(ready) = &mut loaded.burst.ready {
-            ready.forget(&self.stream)?;
-        }
-        let ty = loaded.plan.graph.ty(buffer);
-        let (width, dtype) = (ty.shape.elements(1), ty.dtype);
-        let Some(bytes) = rows.checked_mul(4 * width) else { return Ok(false) };
-        let held = loaded.burst.columns.remove(&buffer).filter(|(_, old)| *old == bytes);
-        let column = match held {
-            Some(column) => column,
-            None => {
-                loaded.burst.ready = None;
-                if bytes as f64 > SHARE * self.context.free_memory()? as f64 {
-                    return Ok(false);
-                }
-                (Memory::zeroed(&self.context, &self.stream, bytes)?, bytes)
-            }
-        };
-        upload(&self.stream, column.0.address(), (rows, width, dtype), fill)?;
-        loaded.burst.columns.insert(buffer, column);
-        let all = loaded.burst.columns.len() == loaded.plan.feeds.len();
-        if all && loaded.burst.ready.is_none() {
-            let ready = self.make_ready(id)?;
-            self.plans[id.0].burst.ready = Some(ready);
-        }
-        Ok(true)
+        self.plans[id.0].burst.forget(&self.stream)?;
+        self.hold_columns(id, rows, fill)
     }
 
     fn queue(&mut self, id: PlanId, live: &Live, first: u64, order: Option<&Permutation>) {
-        self.control.set_live(live, first, order);
-        let block = &self.control.bytes;
-        let ready = self.plans[id.0].burst.ready();
+        let (ready, columns) = self.plans[id.0].burst.split();
         assert!(ready.sent - ready.collected < SENT, "invariant: few bursts are under way");
         let half = &mut ready.halves[ready.sent % SENT];
         assert!(half.steps < QUEUE, "invariant: a burst has at most QUEUE steps");
+        match columns.part(ready.sent % SENT) {
+            Some(part) => self.control.set_live(live, (part + half.rows) as u64, None),
+            None => self.control.set_live(live, first, order),
+        }
+        let block = &self.control.bytes;
         let end = ALIGNMENT + (half.steps + 1) * block.len();
-        half.blocks.bytes_mut(end)[end - block.len()..].copy_from_slice(block);
+        half.memory.bytes_mut(end)[end - block.len()..].copy_from_slice(block);
         half.steps += 1;
+        half.rows += live.rows;
     }
 
-    fn send(&mut self, id: PlanId) -> Result<(), DeviceError> {
+    fn send(&mut self, id: PlanId, part: Option<Box<dyn Part>>) -> Result<(), DeviceError> {
         self.context.enter()?;
         let Loaded { plan, burst, steps, .. } = &mut self.plans[id.0];
-        let ready = burst.ready();
-        let steps = &steps[..plan.update.end];
-        ready.send(&self.stream, steps, self.control.bytes.len()).inspect_err(|_| {
-            ready.halves[ready.sent % SENT].steps = 0;
+        let (ready, columns) = burst.split();
+        let (half, steps) = (ready.sent % SENT, &steps[..plan.update.end]);
+        ready.halves[half].part = part.map(|part| {
+            (part as Box<dyn Any>).downcast().expect("invariant: a part is sent where it was made")
+        });
+        ready.send(&self.stream, columns, steps, self.control.bytes.len()).inspect_err(|_| {
             // What it did queue must not read that half when it is filled anew.
-            let _ = self.stream.synchronize();
+            let _ = columns.synchronize().and(self.stream.synchronize());
+            ready.halves[half].clear();
         })
     }
 
-    fn collect(&mut self, id: PlanId, results: &mut Vec<f32>) -> Result<(), DeviceError> {
+    fn collect(
+        &mut self,
+        id: PlanId,
+        results: &mut Vec<f32>,
+    ) -> Result<Option<Box<dyn Part>>, DeviceError> {
         self.context.enter()?;
-        let ready = self.plans[id.0].burst.ready();
+        let burst = &mut self.plans[id.0].burst;
+        let (ready, _) = burst.split();
         assert!(ready.collected < ready.sent, "invariant: what is collected was sent");
         let half = &mut ready.halves[ready.collected % SENT];
-        let ended = half.ended.wait();
-        if ended.is_err() {
-            let _ = ready.forget(&self.stream);
-            return ended;
+        if let Err(error) = half.ended.wait() {
+            let _ = burst.forget(&self.stream);
+            return Err(error);
         }
         results.clear();
-        results.extend_from_slice(half.results.floats(half.steps * ready.width));
-        half.steps = 0;
+        let end = ready.results + 4 * half.steps * ready.width;
+        let (floats, _) = half.memory.bytes(end)[ready.results..].as_chunks();
+        results.extend(floats.iter().map(|bytes| f32::from_ne_bytes(*bytes)));
+        let part = half.part.take();
+        half.clear();
         ready.collected += 1;
-        Ok(())
+        Ok(part.map(|part| part as Box<dyn Part>))
     }
 }
