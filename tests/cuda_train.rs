@@ -116,6 +116,72 @@ fn a_step_that_is_not_finite_changes_nothing_and_names_the_layer() {
     assert_eq!(gpu, run(cuda().replay(Replay::Steps)));
 }
 
+/// Rows of which a batch of two makes more steps than two bursts have; one may be as in [`poisoned`].
+fn many(bad_step: Option<usize>) -> Dataset {
+    let x = Array2::from_shape_fn((2 * MANY - 1, 4), |(i, j)| match bad_step {
+        Some(step) if i == 2 * step => 3e38,
+        _ => ((i * 7 + j * 13) % 23) as f32 / 23.0,
+    });
+    let y: Array1<f32> = (0..2 * MANY - 1).map(|i| (i % 11) as f32 / 11.0).collect();
+    Dataset::from_arrays(x, y).expect("sound data")
+}
+
+/// Steps of an epoch of [`many`].
+const MANY: usize = 150;
+
+/// One epoch over [`many`] rows in their order.
+fn fit_many<'a>() -> Fit<'a> {
+    Fit::epochs(1).batch(2).shuffle(false).progress(Progress::Silent)
+}
+
+fn regression_trainer() -> Trainer {
+    let model = Model::input(4).dense(8).relu().dense(1);
+    Trainer::new(&model, Adam::new(0.01)).device(cuda()).build().expect("builds")
+}
+
+#[test]
+fn a_bad_step_anywhere_in_a_burst_changes_nothing_though_the_next_is_sent() {
+    let Some(_session) = emulator::session() else { return };
+    let clean = many(None);
+    for bad in [0, 63, 64, 127, 130] {
+        let mut before = regression_trainer();
+        if bad > 0 {
+            before.fit(&clean, fit_many().step_limit(bad as u64)).expect("trains");
+        }
+        let mut trainer = regression_trainer();
+        let error = trainer.fit(&many(Some(bad)), fit_many()).expect_err("a row overflows");
+        let (error, place) = (error.to_string(), format!("step {},", bad + 1));
+        assert!(error.starts_with("the loss is not finite at epoch 1"), "{error}");
+        assert!(error.replace(" (", ", (").contains(&place), "{bad}: {error}");
+        assert_eq!(trainer.steps(), bad as u64);
+        assert_eq!(weights(&trainer), weights(&before), "step {bad}");
+        let again = trainer.fit(&many(Some(bad)), fit_many()).expect_err("the same row");
+        assert_eq!(again.to_string(), error);
+        assert_eq!(weights(&trainer), weights(&before), "step {bad} once more");
+    }
+}
+
+#[test]
+fn steps_of_several_bursts_are_counted_exactly() {
+    let Some(_session) = emulator::session() else { return };
+    let data = many(None);
+    let run = |single: bool| {
+        let mut listener = Listener;
+        let mut trainer = regression_trainer();
+        let fit = if single { fit_many().callback(&mut listener) } else { fit_many() };
+        let history = trainer.fit(&data, fit).expect("trains");
+        (weights(&trainer), history.epochs[0].loss.to_bits())
+    };
+    let whole = run(false);
+    assert_eq!(whole, run(true), "step by step");
+    let mut trainer = regression_trainer();
+    for (limit, steps) in [(1, 1), (63, 64), (36, 100), (64, 164 - 14)] {
+        trainer.fit(&data, fit_many().step_limit(limit)).expect("trains");
+        assert_eq!(trainer.steps(), steps);
+    }
+    assert_eq!(whole.0, weights(&trainer));
+}
+
 #[test]
 fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
     let Some(_session) = emulator::session() else { return };

@@ -51,6 +51,7 @@ const CALLS: &[(&str, &str, (u32, u32))] = &[
     ("result::stream::create",           "cuStreamCreate",               (2, 0)),
     ("result::stream::destroy",          "cuStreamDestroy_v2",           (4, 0)),
     ("result::stream::end_capture",      "cuStreamEndCapture",           (10, 0)),
+    ("result::stream::wait_event",       "cuStreamWaitEvent",            (3, 2)),
     ("result::stream::synchronize",      "cuStreamSynchronize",          (2, 0)),
     // These open the library and call nothing in it.
     ("sys::culib",                       "",                             (0, 0)),

@@ -8,6 +8,7 @@ pub mod reference;
 pub use cuda::doctor;
 pub use device::Device;
 
+use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -52,35 +53,68 @@ impl Timing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanId(pub(crate) usize);
 
-/// Steps that [`Resident::queue`] takes before they are collected.
+/// Most steps of a burst.
 pub const QUEUE: usize = 64;
 
-/// An executor that can hold the data and train many steps without the host.
+/// Most bursts that are sent and not collected.
+pub const SENT: usize = 2;
+
+/// Host memory for the rows of one burst, which the device copies.
+pub trait Part: Any + Send {
+    /// Where the first `rows` rows of a feed are written.
+    fn feed(&mut self, feed: BufferId, rows: usize) -> FeedMut<'_>;
+}
+
+/// What a device holds of the data.
+pub enum Holding {
+    /// All rows.
+    Whole,
+    /// The rows of the bursts under way: each comes with its rows, in the order of their use, in one
+    /// of these parts, and has at most so many steps.
+    Parts {
+        /// Most steps of a burst.
+        steps: usize,
+        /// As many as keep somebody who fills them busy.
+        parts: Vec<Box<dyn Part>>,
+    },
+    /// There is no room; the plan is fed step by step.
+    Nothing,
+}
+
+/// Writes some rows of a feed.
+pub type Fill<'a> = dyn FnMut(BufferId, Range<usize>, FeedMut<'_>) -> crate::Result<()> + 'a;
+
+/// An executor that can hold data and train many steps without the host.
 pub trait Resident {
-    /// Copies all rows of a feed's column to the device; `fill` writes some of them. False if there
-    /// is no room.
+    /// Makes room for all rows that a plan reads, which `fill` then writes, some rows of a feed at a
+    /// time; or, where they do not fit, for parts. Bursts that were not collected are forgotten.
     ///
     /// # Errors
     /// What `fill` returns, and the device's.
-    fn hold(
-        &mut self,
-        plan: PlanId,
-        buffer: BufferId,
-        rows: usize,
-        fill: &mut dyn FnMut(Range<usize>, FeedMut<'_>) -> crate::Result<()>,
-    ) -> crate::Result<bool>;
+    fn hold(&mut self, plan: PlanId, rows: usize, fill: &mut Fill<'_>) -> crate::Result<Holding>;
 
-    /// Queues a whole step with the scalars as they are written now, on the rows at places
-    /// `first..first + live.rows` of the order, or of the data itself. All feeds must be held, and at
-    /// most [`QUEUE`] steps be queued.
+    /// Adds a whole step to the next burst, with the scalars as they are written now, on the rows at
+    /// places `first..first + live.rows` of the order, or of the data itself. The plan's data must be
+    /// held, and fewer than [`SENT`] bursts be under way. A burst has at most [`QUEUE`] steps, or as
+    /// many as a part has room for; with parts, its rows are those of the part that is sent.
     fn queue(&mut self, plan: PlanId, live: &Live, first: u64, order: Option<&Permutation>);
 
-    /// Runs what is queued and waits for it. Each step's results: its losses in the plan's order,
-    /// then the halted flag.
+    /// Sends the burst, with its rows if the device holds parts, and does not wait for it.
     ///
     /// # Errors
-    /// The device's.
-    fn collect(&mut self, plan: PlanId, results: &mut Vec<f32>) -> Result<(), DeviceError>;
+    /// The device's; the burst is forgotten then, of which some steps may have run.
+    fn send(&mut self, plan: PlanId, part: Option<Box<dyn Part>>) -> Result<(), DeviceError>;
+
+    /// Waits for the oldest burst that was sent, and gives back its part. Each step's results: its
+    /// losses in the plan's order, then the halted flag.
+    ///
+    /// # Errors
+    /// The device's; all bursts that were sent are forgotten then.
+    fn collect(
+        &mut self,
+        plan: PlanId,
+        results: &mut Vec<f32>,
+    ) -> Result<Option<Box<dyn Part>>, DeviceError>;
 }
 
 /// Owns lasting memory and walks plans. All plans of one executor share its lasting memory.

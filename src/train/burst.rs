@@ -1,146 +1,333 @@
-//! Bursts: many steps sent at once to a device that holds the data. The host comes back for their
-//! losses when all are done, or when an epoch ends.
+//! Bursts: many steps sent at once to a device that holds the data, or with their rows, which a
+//! thread has gathered. While the device is at work on one burst the host sends the next, and only
+//! then waits for the losses of the first. An epoch, or a run that is stopped, ends when all are here.
+
+use std::collections::VecDeque;
+use std::thread::Scope;
+use std::time::Duration;
 
 use super::evaluation::weight_sum;
-use super::fit::Epoch;
+use super::filling::{Filling, Rows};
+use super::fit::{Epoch, SHUFFLE};
 use super::options::Fit;
 use super::progress::Display;
-use super::session::{LoadedPlan, Session, gather};
+use super::session::{LoadedPlan, Session, Source, gather};
 use super::trainer::Trainer;
 use crate::data::Dataset;
-use crate::error::Result;
-use crate::exec::{FeedMut, QUEUE};
-use crate::op::Live;
+use crate::error::{DataError, Result, TrainError};
+use crate::exec::{Holding, Part, QUEUE, Resident, SENT};
+use crate::op::{BufferId, Live};
 use crate::random::Permutation;
 
+/// The epoch at hand, and how it is trained.
+pub(super) struct At<'a, 'f> {
+    pub(super) data: &'a Dataset,
+    pub(super) fit: &'a Fit<'f>,
+    pub(super) plan: usize,
+    pub(super) epoch: &'a Epoch,
+    pub(super) order: &'a Permutation,
+}
+
+/// Bursts under way.
+pub(super) struct Bursts<'scope> {
+    /// Most steps of one.
+    most: usize,
+    /// Gathers their rows, unless the device holds all.
+    filling: Option<Filling<'scope>>,
+    /// The oldest first.
+    sent: VecDeque<Sent>,
+    /// Results of the one collected last.
+    results: Vec<f32>,
+}
+
+impl<'scope> Bursts<'scope> {
+    fn new(most: usize, filling: Option<Filling<'scope>>) -> Self {
+        Bursts { most, filling, sent: VecDeque::new(), results: vec![] }
+    }
+
+    /// How long rows were waited for since this was asked for last.
+    fn take_waited(&mut self) -> Duration {
+        self.filling.as_mut().map_or(Duration::ZERO, Filling::take_waited)
+    }
+
+    /// Steps under way.
+    fn steps(&self) -> usize {
+        self.sent.iter().map(|sent| sent.weights.len()).sum()
+    }
+}
+
+/// A burst that was sent, and where the trainer stood before it.
+struct Sent {
+    /// Of the rows of each step.
+    weights: Vec<f64>,
+    memory: Vec<Vec<f64>>,
+    step: u64,
+    pass: u64,
+}
+
 impl Session {
-    /// Lets the device hold all rows that a plan reads; false if it can't.
-    fn hold(&mut self, plan: &LoadedPlan, data: &Dataset) -> Result<bool> {
-        for (name, buffer) in &plan.plan.feeds {
-            let source = self.source(name, data)?;
-            let Some(resident) = self.executor.resident() else { return Ok(false) };
-            let mut rows = Vec::new();
-            let fill = &mut |range: std::ops::Range<usize>, target: FeedMut<'_>| {
-                rows.clear();
-                rows.extend(range);
-                Ok(gather(data, source, &rows, target)?)
-            };
-            if !resident.hold(plan.id, *buffer, data.len(), fill)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    fn resident(&mut self) -> &mut dyn Resident {
+        self.executor.resident().expect("invariant: the device holds the data")
+    }
+
+    /// Where the rows of each feed of a plan come from.
+    fn sources(
+        &self,
+        plan: &LoadedPlan,
+        data: &Dataset,
+    ) -> Result<Vec<(BufferId, Source)>, DataError> {
+        let feeds = plan.plan.feeds.iter();
+        feeds.map(|(name, feed)| Ok((*feed, self.source(name, data)?))).collect()
+    }
+
+    /// Lets the device hold the rows that a plan reads.
+    fn hold(
+        &mut self,
+        plan: &LoadedPlan,
+        data: &Dataset,
+        sources: &[(BufferId, Source)],
+    ) -> Result<Holding> {
+        let Some(resident) = self.executor.resident() else { return Ok(Holding::Nothing) };
+        let mut rows = Vec::new();
+        resident.hold(plan.id, data.len(), &mut |feed, range, target| {
+            rows.clear();
+            rows.extend(range);
+            let found = sources.iter().find(|(id, _)| *id == feed);
+            let (_, source) = found.expect("invariant: every feed has a source");
+            Ok(gather(data, *source, &rows, target)?)
+        })
     }
 }
 
 impl Trainer {
-    /// Whether steps can be sent in bursts: the device holds the data, each step is one pass, and
-    /// nobody wants to be asked between steps.
-    pub(super) fn sends_bursts(
+    /// The means to send bursts, if each step is one pass, nobody wants to be asked between steps, and
+    /// the device has room for rows.
+    pub(super) fn bursts<'scope, 'data>(
         &mut self,
-        data: &Dataset,
+        data: &'data Dataset,
         fit: &Fit<'_>,
         plan: usize,
-    ) -> Result<bool> {
+        scope: &'scope Scope<'scope, 'data>,
+    ) -> Result<Option<Bursts<'scope>>> {
         if fit.accumulate > 1 || !fit.callbacks.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
+        // An earlier run may have ended with an error before it looked at the flag.
+        self.session.proceed()?;
         let (session, loaded) = self.split_plan(plan);
-        session.hold(loaded, data)
+        let sources = session.sources(loaded, data)?;
+        match session.hold(loaded, data, &sources)? {
+            Holding::Nothing => Ok(None),
+            Holding::Whole => Ok(Some(Bursts::new(QUEUE, None))),
+            Holding::Parts { steps, parts } => {
+                let mut indices = Vec::new();
+                let fill = move |part: &mut dyn Part, rows: &Rows| {
+                    indices.clear();
+                    indices.extend(rows.indices());
+                    for (feed, source) in &sources {
+                        gather(data, *source, &indices, part.feed(*feed, indices.len()))?;
+                    }
+                    Ok(())
+                };
+                let to_come = self.upcoming(data.len(), fit, steps);
+                let filling = Filling::new(scope, fill, to_come, parts)?;
+                Ok(Some(Bursts::new(steps, Some(filling))))
+            }
+        }
     }
 
-    /// Runs the next steps of the epoch, at most `most`, and returns how many were taken.
+    /// The rows of all bursts to come.
+    fn upcoming(
+        &mut self,
+        rows: usize,
+        fit: &Fit<'_>,
+        most: usize,
+    ) -> impl Iterator<Item = Rows> + use<> {
+        let (seed, epochs, batch) = (self.seed, self.state.epochs, fit.batch);
+        let (shuffle, last, steps) = (fit.shuffle, fit.epochs, rows.div_ceil(batch));
+        let (mut epoch, mut first) = (self.run().epoch, self.run().batch);
+        let mut left = at_most(fit.step_limit);
+        std::iter::from_fn(move || {
+            if first == steps {
+                (epoch, first) = (epoch + 1, 0);
+            }
+            let count = (steps - first).min(left).min(most);
+            if epoch >= last || count == 0 {
+                return None;
+            }
+            let number = epochs + epoch as u64;
+            let order = shuffle.then(|| Permutation::new(seed, SHUFFLE, number, rows as u64));
+            let places = first * batch..rows.min((first + count) * batch);
+            first += count;
+            left -= count;
+            Some(Rows { order, places })
+        })
+    }
+
+    /// Sends what may be under way of the next `most` steps of the epoch, waits for the oldest burst
+    /// and returns how many steps it had.
     pub(super) fn burst(
         &mut self,
-        data: &Dataset,
-        fit: &Fit<'_>,
-        plan: usize,
-        (epoch, order): (&Epoch, &Permutation),
+        at: &At<'_, '_>,
+        bursts: &mut Bursts<'_>,
         most: usize,
         display: &mut Display,
     ) -> Result<usize> {
-        let (step, pass, first) = (self.state.step, self.state.pass, self.run().batch);
-        let count = (epoch.steps - first).min(most).min(QUEUE);
-        self.memory_before.clone_from(&self.state.memory);
-        let mut weights = [0.0; QUEUE];
-        for (i, weight) in weights[..count].iter_mut().enumerate() {
-            *weight = self.queue_step(data, fit, plan, (epoch, order), i)?;
+        while bursts.sent.len() < SENT {
+            let left = (at.epoch.steps - self.run().batch).min(most) - bursts.steps();
+            if left == 0 {
+                break;
+            }
+            if let Err(error) = self.send_burst(at, bursts, left.min(bursts.most)) {
+                // What was sent before counts, if it can.
+                self.collect_all(at, bursts, display)?;
+                return Err(error);
+            }
         }
-        let mut results = std::mem::take(&mut self.results);
-        let (session, loaded) = self.split_plan(plan);
-        let resident = session.executor.resident().expect("invariant: the device holds the data");
-        let collected = resident.collect(loaded.id, &mut results);
-        let width = loaded.plan.losses.len() + 1;
+        display.waited(bursts.take_waited());
+        self.collect_burst(at, bursts, display)
+    }
+
+    /// Waits for all that is under way and returns how many steps it had.
+    pub(super) fn collect_all(
+        &mut self,
+        at: &At<'_, '_>,
+        bursts: &mut Bursts<'_>,
+        display: &mut Display,
+    ) -> Result<usize> {
         let mut taken = 0;
-        if collected.is_ok() {
-            for (result, weight) in results.chunks(width).zip(weights) {
-                let loss = result[..width - 1].iter().map(|x| f64::from(*x)).sum::<f64>();
-                if result[width - 1] != 0.0 || !loss.is_finite() {
-                    break;
-                }
-                self.account(loss, weight);
-                taken += 1;
-                let run = self.run();
-                display.step(run.epoch + 1, run.batch, epoch.steps, loss);
-            }
-        }
-        self.results = results;
-        if taken < count {
-            // Nothing changed from the step on that was not finite: go back to it.
-            self.state.memory.clone_from(&self.memory_before);
-            (self.state.step, self.state.pass) = (step, pass);
-            let begin = self.run().step - taken as u64;
-            for i in 0..taken as u64 {
-                self.write_scalars(self.rate(fit, epoch, begin + i))?;
-                self.state.step += 1;
-            }
-            self.state.pass += taken as u64;
-            collected?;
-            self.session.proceed()?;
-            // By itself it fails again, and the culprit is found.
-            let start = (first + taken) * fit.batch;
-            let rows: Vec<_> = places(data, fit, order, start).collect();
-            self.step(data, fit, plan, epoch, &rows)?;
-            taken += 1;
+        while !bursts.sent.is_empty() {
+            taken += self.collect_burst(at, bursts, display)?;
         }
         Ok(taken)
     }
 
-    /// Queues the `ahead`-th step after those that are done; returns the weight of its rows.
-    fn queue_step(
+    fn send_burst(&mut self, at: &At<'_, '_>, bursts: &mut Bursts<'_>, count: usize) -> Result<()> {
+        let ahead = bursts.steps();
+        let first = self.run().batch + ahead;
+        let end = at.data.len().min((first + count) * at.fit.batch);
+        let filled = bursts.filling.as_mut().map(|f| f.next(first * at.fit.batch..end));
+        let part = filled.transpose()?;
+        let mut sent = Sent {
+            weights: Vec::with_capacity(count),
+            memory: self.state.memory.clone(),
+            step: self.state.step,
+            pass: self.state.pass,
+        };
+        for i in ahead..ahead + count {
+            sent.weights.push(self.queue_step(at, i)?);
+        }
+        let (session, loaded) = self.split_plan(at.plan);
+        let resident = session.resident();
+        if let Err(error) = resident.send(loaded.id, part) {
+            self.go_back(at, sent, 0)?;
+            return Err(error.into());
+        }
+        bursts.sent.push_back(sent);
+        Ok(())
+    }
+
+    fn collect_burst(
         &mut self,
-        data: &Dataset,
-        fit: &Fit<'_>,
-        plan: usize,
-        (epoch, order): (&Epoch, &Permutation),
-        ahead: usize,
-    ) -> Result<f64> {
+        at: &At<'_, '_>,
+        bursts: &mut Bursts<'_>,
+        display: &mut Display,
+    ) -> Result<usize> {
+        let sent = bursts.sent.pop_front().expect("invariant: a burst was sent");
+        let (session, loaded) = self.split_plan(at.plan);
+        let width = loaded.plan.losses.len() + 1;
+        let resident = session.resident();
+        match (resident.collect(loaded.id, &mut bursts.results), &mut bursts.filling) {
+            (Ok(Some(part)), Some(filling)) => filling.fill(part),
+            (Ok(_), _) => {}
+            (Err(error), _) => {
+                bursts.sent.clear();
+                self.go_back(at, sent, 0)?;
+                return Err(error.into());
+            }
+        }
+        let mut taken = 0;
+        for (result, weight) in bursts.results.chunks(width).zip(&sent.weights) {
+            let loss = result[..width - 1].iter().map(|x| f64::from(*x)).sum::<f64>();
+            if result[width - 1] != 0.0 || !loss.is_finite() {
+                return Err(self.refused(at, bursts, sent, taken)?);
+            }
+            self.account(loss, *weight);
+            taken += 1;
+            let run = self.run();
+            display.step(run.epoch + 1, run.batch, at.epoch.steps, loss);
+        }
+        Ok(taken)
+    }
+
+    /// Goes back to the step of a burst that was not finite, since nothing changed from it on, not
+    /// in the bursts behind either, and runs it by itself: it fails again, and the culprit is found.
+    fn refused(
+        &mut self,
+        at: &At<'_, '_>,
+        bursts: &mut Bursts<'_>,
+        sent: Sent,
+        taken: usize,
+    ) -> Result<crate::Error> {
+        self.go_back(at, sent, taken)?;
+        let (session, loaded) = self.split_plan(at.plan);
+        let resident = session.resident();
+        for _ in bursts.sent.drain(..) {
+            resident.collect(loaded.id, &mut bursts.results)?;
+        }
+        session.proceed()?;
+        let start = self.run().batch * at.fit.batch;
+        let rows: Vec<_> = places(at, start).collect();
+        self.step(at.data, at.fit, at.plan, at.epoch, &rows)?;
+        let step = self.run().step;
+        Ok(TrainError::State(format!(
+            "step {step} was not finite among others and is finite by itself, so the device does \
+             not compute the same twice; it may be damaged"
+        ))
+        .into())
+    }
+
+    /// Lets the trainer stand where it stood after so many steps of a burst, all of them counted.
+    fn go_back(&mut self, at: &At<'_, '_>, before: Sent, taken: usize) -> Result<()> {
+        self.state.memory = before.memory;
+        (self.state.step, self.state.pass) = (before.step, before.pass + taken as u64);
+        let begin = self.run().step - taken as u64;
+        for i in 0..taken as u64 {
+            self.write_scalars(self.rate(at.fit, at.epoch, begin + i))?;
+            self.state.step += 1;
+        }
+        Ok(())
+    }
+
+    /// Queues the `ahead`-th step after those that are done; returns the weight of its rows.
+    fn queue_step(&mut self, at: &At<'_, '_>, ahead: usize) -> Result<f64> {
         let step = self.run().step + ahead as u64;
-        let rate = self.rate(fit, epoch, step);
+        let rate = self.rate(at.fit, at.epoch, step);
         self.write_scalars(rate)?;
-        let start = (self.run().batch + ahead) * fit.batch;
-        let rows = places(data, fit, order, start);
+        let start = (self.run().batch + ahead) * at.fit.batch;
+        let rows = places(at, start);
         let live_rows = rows.len();
-        let weight = weight_sum(data, rows);
+        let weight = weight_sum(at.data, rows);
         self.session.set_share(weight, 1)?;
         self.session.set_first(true)?;
         self.state.step += 1;
         self.state.pass += 1;
         let live = Live { rows: live_rows, seed: self.seed, step: self.state.pass };
-        let (session, loaded) = self.split_plan(plan);
-        let resident = session.executor.resident().expect("invariant: the device holds the data");
-        resident.queue(loaded.id, &live, start as u64, fit.shuffle.then_some(order));
+        let order = at.fit.shuffle.then_some(at.order);
+        let (session, loaded) = self.split_plan(at.plan);
+        let resident = session.resident();
+        resident.queue(loaded.id, &live, start as u64, order);
         Ok(weight)
     }
 }
 
 /// The rows of the batch that begins at a place of the epoch.
-fn places<'a>(
-    data: &Dataset,
-    fit: &Fit<'_>,
-    order: &'a Permutation,
-    start: usize,
-) -> impl ExactSizeIterator<Item = usize> + use<'a> {
-    let (end, shuffle) = (data.len().min(start + fit.batch), fit.shuffle);
+fn places<'a>(at: &At<'a, '_>, start: usize) -> impl ExactSizeIterator<Item = usize> + use<'a> {
+    let (end, shuffle, order) = (at.data.len().min(start + at.fit.batch), at.fit.shuffle, at.order);
     (start..end).map(move |i| if shuffle { order.get(i as u64) as usize } else { i })
+}
+
+/// A limit of steps as a number of them.
+pub(super) fn at_most(limit: Option<u64>) -> usize {
+    limit.map_or(usize::MAX, |steps| usize::try_from(steps).unwrap_or(usize::MAX))
 }

@@ -1,7 +1,9 @@
 //! The loop over epochs and steps.
 
+use std::thread::Scope;
 use std::time::Instant;
 
+use super::burst::{At, at_most};
 use super::callback::{Flow, StepReport};
 use super::evaluation::weight_sum;
 use super::guard;
@@ -18,7 +20,7 @@ use crate::optim::OptimizerStep;
 use crate::random::Permutation;
 
 /// Stream of the keyed permutation of rows.
-const SHUFFLE: u32 = 0;
+pub(super) const SHUFFLE: u32 = 0;
 
 /// Sizes of one epoch.
 pub(super) struct Epoch {
@@ -46,7 +48,7 @@ impl Trainer {
         if fit.interrupt {
             interrupt::watch()?;
         }
-        let result = self.run_epochs(data, &mut fit, plan);
+        let result = std::thread::scope(|scope| self.run_epochs(data, &mut fit, plan, scope));
         if fit.interrupt {
             interrupt::unwatch();
         }
@@ -58,12 +60,18 @@ impl Trainer {
         self.state.run.get_or_insert_default()
     }
 
-    fn run_epochs(&mut self, data: &Dataset, fit: &mut Fit<'_>, plan: usize) -> Result<Stop> {
+    fn run_epochs<'scope, 'data>(
+        &mut self,
+        data: &'data Dataset,
+        fit: &mut Fit<'_>,
+        plan: usize,
+        scope: &'scope Scope<'scope, 'data>,
+    ) -> Result<Stop> {
         let step_rows = fit.batch.saturating_mul(fit.accumulate);
         let epoch = Epoch { rows: data.len(), step_rows, steps: data.len().div_ceil(step_rows) };
         let mut display = Display::new(fit.progress, fit.epochs);
         let mut left = fit.step_limit;
-        let bursts = self.sends_bursts(data, fit, plan)?;
+        let mut bursts = self.bursts(data, fit, plan, scope)?;
         let mut indices = Vec::with_capacity(step_rows.min(data.len()));
         while self.run().epoch < fit.epochs && !self.run().stopped {
             display.begin_epoch();
@@ -71,11 +79,9 @@ impl Trainer {
             let number = self.state.epochs + self.run().epoch as u64;
             let order = Permutation::new(self.seed, SHUFFLE, number, epoch.rows as u64);
             while self.run().batch < epoch.steps {
-                let (taken, flow) = if bursts {
-                    let most =
-                        left.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-                    let place = (&epoch, &order);
-                    (self.burst(data, fit, plan, place, most, &mut display)?, Flow::Continue)
+                let at = At { data, fit, plan, epoch: &epoch, order: &order };
+                let (taken, flow) = if let Some(bursts) = &mut bursts {
+                    (self.burst(&at, bursts, at_most(left), &mut display)?, Flow::Continue)
                 } else {
                     let start = self.run().batch * step_rows;
                     let end = epoch.rows.min(start + step_rows);
@@ -91,6 +97,10 @@ impl Trainer {
                 };
                 left = left.map(|n| n - taken as u64);
                 if let Some(stop) = stop_now(fit, flow, left) {
+                    if let Some(bursts) = &mut bursts {
+                        let at = At { data, fit, plan, epoch: &epoch, order: &order };
+                        self.collect_all(&at, bursts, &mut display)?;
+                    }
                     if self.run().batch == epoch.steps {
                         self.finish_epoch(data, fit, &epoch, started, first, &mut display)?;
                     } else {

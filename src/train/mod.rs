@@ -5,6 +5,7 @@ mod callback;
 mod check;
 mod checkpoint;
 mod evaluation;
+mod filling;
 mod fit;
 mod group;
 mod guard;

@@ -22,6 +22,8 @@ pub(super) struct Display {
     epochs: usize,
     drawn: Option<Instant>,
     started: Instant,
+    /// In this epoch, for rows.
+    waited: Duration,
 }
 
 const WIDTH: usize = 20;
@@ -30,11 +32,24 @@ const EVERY: Duration = Duration::from_millis(100);
 impl Display {
     pub(super) fn new(progress: Progress, epochs: usize) -> Self {
         let bar = progress == Progress::Auto && std::io::stderr().is_terminal();
-        Display { progress, bar, epochs, drawn: None, started: Instant::now() }
+        Display {
+            progress,
+            bar,
+            epochs,
+            drawn: None,
+            started: Instant::now(),
+            waited: Duration::ZERO,
+        }
     }
 
     pub(super) fn begin_epoch(&mut self) {
         self.started = Instant::now();
+        self.waited = Duration::ZERO;
+    }
+
+    /// Counts time that the device may have had nothing to do, since its rows were not there.
+    pub(super) fn waited(&mut self, time: Duration) {
+        self.waited += time;
     }
 
     /// Draws the bar, at most every 100 milliseconds.
@@ -72,6 +87,7 @@ impl Display {
             line.push_str(&format!("  {name} {value:.4}"));
         }
         line.push_str(&format!("  {:.0} rows/s", record.rows_per_second));
+        line.push_str(&waiting(self.waited, record.seconds));
         line.push_str(if best { "  best\n" } else { "\n" });
         self.print(&line);
     }
@@ -80,5 +96,23 @@ impl Display {
     fn print(&self, text: &str) {
         let mut error = std::io::stderr().lock();
         let _ = error.write_all(text.as_bytes()).and_then(|()| error.flush());
+    }
+}
+
+/// The share of an epoch that rows were waited for, if it is worth a word.
+fn waiting(waited: Duration, seconds: f64) -> String {
+    let percent = 100.0 * waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE);
+    if percent > 1.0 { format!("  waited for rows {percent:.0} %") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_is_told_above_one_percent() {
+        assert_eq!(waiting(Duration::from_millis(125), 1.0), "  waited for rows 12 %");
+        assert_eq!(waiting(Duration::from_millis(10), 1.0), "");
+        assert_eq!(waiting(Duration::ZERO, 0.0), "");
     }
 }

@@ -154,7 +154,6 @@ impl<'a> TrainerBuilder<'a> {
             groups,
             memory_before: vec![],
             scalars: vec![],
-            results: vec![],
             session,
             plans: vec![],
         })
@@ -198,8 +197,6 @@ pub struct Trainer {
     pub(super) state: State,
     /// The optimizer's memory before the step at hand.
     pub(super) memory_before: Vec<Vec<f64>>,
-    /// Results of the last burst.
-    pub(super) results: Vec<f32>,
     /// The scalars of one group, for the step at hand.
     pub(super) scalars: Vec<f64>,
     pub(super) session: Session,

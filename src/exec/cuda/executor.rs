@@ -6,6 +6,7 @@
 //! reading waits for it.
 
 mod burst;
+mod columns;
 mod forms;
 mod tune;
 
@@ -356,5 +357,8 @@ impl Drop for CudaExecutor {
         let _ = self.context.enter();
         // Nothing may be freed under work that still uses it.
         let _ = self.stream.synchronize();
+        for loaded in &self.plans {
+            let _ = loaded.burst.columns.synchronize();
+        }
     }
 }

@@ -16,6 +16,7 @@ EMULATOR_EXPORT void emulator_reset() {
 
 EMULATOR_EXPORT void emulator_configure(const Settings *settings) {
   std::lock_guard<std::recursive_mutex> guard(state().lock);
+  if (state().settings.pace != settings->pace) state().chance.seed(static_cast<unsigned>(settings->pace));
   state().settings = *settings;
 }
 

@@ -1,5 +1,8 @@
-// Streams and events: work waits in its stream's queue until it is run, which is at once, or, in
-// the delayed mode, when something waits for it. While a stream is captured, work becomes nodes.
+// Streams and events: work waits in its stream's queue until it is run, which is at once, or when
+// something waits for it, or by chance, as the pace is set. While a stream is captured, work becomes
+// nodes.
+#include <algorithm>
+
 #include "state.h"
 
 namespace {
@@ -14,6 +17,57 @@ Event *event_of(CUevent handle) { return state().events.count(handle) ? handle :
 
 bool is_capturing(const Stream *stream) { return stream->capture != nullptr; }
 
+// Whether a stream can go on without others.
+bool is_free(const Stream *stream) {
+  if (stream->queue.empty()) return false;
+  const Work &work = stream->queue.front();
+  return work.kind != Kind::Wait || work.event->done >= work.ticket;
+}
+
+void advance(Stream *stream);
+
+// Runs what stands before a record of an event, and the record.
+void run_until(Event &event, unsigned long long ticket) {
+  while (event.done < ticket && event.stream != nullptr && !event.stream->queue.empty() && !state().sticky)
+    advance(event.stream);
+}
+
+// Runs a stream's next work, and before that what it waits for.
+void advance(Stream *stream) {
+  Work work = stream->queue.front();
+  stream->queue.pop_front();
+  if (work.kind == Kind::Wait) {
+    run_until(*work.event, work.ticket);
+  } else if (CUresult code = work.run()) {
+    // On a card the error shows in a later call; which one depends on timing.
+    state().sticky = is_sticky(code) ? code : CUDA_ERROR_LAUNCH_FAILED;
+  }
+}
+
+std::vector<Stream *> in_order() {
+  std::vector<Stream *> all(state().streams.begin(), state().streams.end());
+  std::sort(all.begin(), all.end(), [](Stream *a, Stream *b) { return a->number < b->number; });
+  return all;
+}
+
+// At a random pace: from here to the next wait of the host some streams go on by themselves, and the
+// others only where something needs them.
+void choose_eager() {
+  if (state().settings.pace < 2) return;
+  for (Stream *stream : in_order()) stream->eager = state().chance() % 2;
+}
+
+// Lets eager streams go on, as far as they can without the others.
+void run_eager() {
+  if (state().settings.pace < 2) return;
+  bool went_on = true;
+  while (went_on) {
+    went_on = false;
+    for (Stream *stream : in_order())
+      for (; stream->eager && is_free(stream) && !state().sticky; went_on = true) advance(stream);
+  }
+}
+
 }  // namespace
 
 Stream *stream_of(CUstream handle) {
@@ -22,18 +76,8 @@ Stream *stream_of(CUstream handle) {
 }
 
 void drain(Stream *stream) {
-  State &s = state();
-  while (!stream->queue.empty() && s.sticky == CUDA_SUCCESS) {
-    Work work = stream->queue.front();
-    stream->queue.pop_front();
-    if (work.kind == Kind::Wait) {
-      Event &event = *work.event;
-      if (event.done < work.ticket && event.stream != nullptr && event.stream != stream) drain(event.stream);
-    } else if (CUresult code = work.run()) {
-      // On a card the error shows in a later call; which one depends on timing.
-      s.sticky = is_sticky(code) ? code : CUDA_ERROR_LAUNCH_FAILED;
-    }
-  }
+  choose_eager();
+  while (!stream->queue.empty() && !state().sticky) advance(stream);
 }
 
 void drain_all() {
@@ -58,7 +102,8 @@ CUresult submit(CUstream handle, Work work) {
   }
   if (!blocks && !(stream->flags & 1)) drain(&state().null_stream);  // and they for it
   stream->queue.push_back(std::move(work));
-  if (!state().settings.delayed) drain(stream);
+  if (state().settings.pace == 0) drain(stream);
+  run_eager();
   return CUDA_SUCCESS;
 }
 
@@ -78,7 +123,9 @@ EMULATOR_EXPORT CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned f
   ENTER("cuStreamCreateWithPriority");
   *stream = new Stream;
   (*stream)->flags = flags;
+  (*stream)->number = ++state().streams_made;
   state().streams.insert(*stream);
+  choose_eager();
   return CUDA_SUCCESS;
 }
 
@@ -86,7 +133,9 @@ EMULATOR_EXPORT CUresult cuStreamCreate(CUstream *stream, unsigned flags) {
   ENTER("cuStreamCreate");
   *stream = new Stream;
   (*stream)->flags = flags;
+  (*stream)->number = ++state().streams_made;
   state().streams.insert(*stream);
+  choose_eager();
   return CUDA_SUCCESS;
 }
 
@@ -174,7 +223,7 @@ EMULATOR_EXPORT CUresult cuStreamWaitEvent(CUstream stream_handle, CUevent handl
   Stream *stream = stream_of(stream_handle);
   if (event_of(handle) == nullptr || stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   std::shared_ptr<Event> event = state().events[handle];
-  if (!event->recorded) return CUDA_SUCCESS;
+  if (!event->recorded || state().settings.deaf) return CUDA_SUCCESS;
   std::shared_ptr<Capture> capture = event->capture.lock();
   if (is_capturing(stream) && capture != stream->capture)
     return capture ? CUDA_ERROR_STREAM_CAPTURE_MERGE : CUDA_ERROR_STREAM_CAPTURE_ISOLATION;
@@ -194,7 +243,8 @@ static CUresult wait_for(CUevent handle, bool ask) {
   if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   if (event->capture.lock()) return CUDA_ERROR_CAPTURED_EVENT;
   bool waits = event->done < event->asked;
-  if (waits && event->stream != nullptr) drain(event->stream);
+  choose_eager();
+  if (waits) run_until(*event, event->asked);
   if (state().sticky) return state().sticky;
   return ask && waits ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
 }

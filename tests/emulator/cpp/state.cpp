@@ -76,5 +76,6 @@ void reset() {
   s.record.clear();
   s.recorded = 0;
   s.live_peak = 0;
+  s.streams_made = 0;
   s.pool = Pool();
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <set>
 #include <string>
 #include <thread>
@@ -31,7 +32,8 @@ struct Settings {
   int thread_order = 0;                 // 0 forward, 1 reverse, else the seed of a random order
   int block_order = 0;
   int poison = 0xff;                    // the byte that fills fresh device and shared memory
-  int delayed = 0;                      // 1: work runs only when a wait forces it
+  int pace = 0;                         // 0: work runs at once, 1: when a wait forces it, else a seed of chance
+  int deaf = 0;                         // 1: streams do not wait for events
   long long memory = 1ll << 30;         // bytes of the card
   long long fail_at = 0;                // the call that fails, counted from 1; 0: none
   int fail_code = 0;
@@ -100,6 +102,8 @@ typedef std::map<Stream *, int> Clock;
 
 struct Stream {
   unsigned flags = 0;
+  unsigned long long number = 0;        // counts those that were made
+  bool eager = false;                   // at a random pace: does not wait to be needed
   std::deque<Work> queue;
   std::shared_ptr<Capture> capture;
   Clock clock;
@@ -126,10 +130,12 @@ struct State {
   bool initialised = false;
   int retained = 0;
   unsigned long long generation = 0;   // counts resets
+  unsigned long long streams_made = 0;
   CUresult sticky = CUDA_SUCCESS;
   Context context;
   Pool pool;
   Stream null_stream;
+  std::mt19937 chance;                  // of a random pace
   std::vector<const char *> calls;
   std::vector<std::string> problems;
   std::map<std::string, unsigned long long> launched;  // kernels run, by name

@@ -28,7 +28,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use library::Libraries;
 pub use replay::{Replay, Sanitizer, recorded};
-pub use settings::{Counts, Order, Settings};
+pub use settings::{Counts, Order, Pace, Settings};
 
 /// Why the stand-in libraries could not be built or loaded.
 #[derive(Debug, thiserror::Error)]

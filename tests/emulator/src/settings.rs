@@ -27,6 +27,32 @@ impl Order {
     }
 }
 
+/// When work that is queued in streams runs, within what streams and events allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// When it is queued.
+    AtOnce,
+    /// When something waits for it, and no more than that needs.
+    Late,
+    /// By chance, from a seed: at each wait of the host it is drawn which streams run at once from
+    /// there on, and which run late.
+    Random(u16),
+}
+
+impl Pace {
+    /// Paces that a program which waits where it must gives equal bits under.
+    pub const ALL: [Pace; 5] =
+        [Pace::AtOnce, Pace::Late, Pace::Random(1), Pace::Random(2), Pace::Random(3)];
+
+    fn code(self) -> i32 {
+        match self {
+            Pace::AtOnce => 0,
+            Pace::Late => 1,
+            Pace::Random(seed) => 2 + i32::from(seed),
+        }
+    }
+}
+
 /// The device and how it behaves. The default is small, but limits blocks as sm_90 does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -51,8 +77,11 @@ pub struct Settings {
     /// The byte that fills fresh device, shared and pinned memory; default 0xff, which is NaN in
     /// every float type. [`Settings::POISONS`] has another.
     pub poison: u8,
-    /// Whether work waits in its stream until something waits for it; default false.
-    pub delayed: bool,
+    /// When queued work runs; default at once.
+    pub pace: Pace,
+    /// Whether streams go on without waiting for other streams' events, a mistake of every program
+    /// at once; default false.
+    pub deaf: bool,
     /// Memory of the device in bytes; default 1 GiB. It is taken only when used.
     pub memory: u64,
     /// The driver call that fails, counted from 1; default 0: none.
@@ -78,7 +107,8 @@ impl Settings {
             thread_order: self.thread_order.code(),
             block_order: self.block_order.code(),
             poison: i32::from(self.poison),
-            delayed: i32::from(self.delayed),
+            pace: self.pace.code(),
+            deaf: i32::from(self.deaf),
             memory: i64::try_from(self.memory).unwrap_or(i64::MAX),
             fail_at: i64::try_from(self.fail_at).unwrap_or(i64::MAX),
             fail_code: self.fail_code,
@@ -99,7 +129,8 @@ impl Default for Settings {
             thread_order: Order::Forward,
             block_order: Order::Forward,
             poison: Self::POISONS[0],
-            delayed: false,
+            pace: Pace::AtOnce,
+            deaf: false,
             memory: 1 << 30,
             fail_at: 0,
             fail_code: 0,
@@ -124,7 +155,8 @@ pub(crate) struct RawSettings {
     thread_order: i32,
     block_order: i32,
     poison: i32,
-    delayed: i32,
+    pace: i32,
+    deaf: i32,
     memory: i64,
     fail_at: i64,
     fail_code: i32,

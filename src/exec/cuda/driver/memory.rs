@@ -91,6 +91,13 @@ impl Pinned {
         unsafe { std::slice::from_raw_parts(self.start.cast(), count) }
     }
 
+    /// The first bytes, to be written.
+    pub(in crate::exec::cuda) fn bytes_mut(&mut self, count: usize) -> &mut [u8] {
+        assert!(count <= self.bytes, "invariant: what is copied fits its pinned memory");
+        // SAFETY: as in `bytes`; the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.start.cast(), count) }
+    }
+
     /// The first elements, as floats.
     pub(in crate::exec::cuda) fn floats(&mut self, count: usize) -> &mut [f32] {
         assert!(4 * count <= self.bytes, "invariant: a feed fits its staging memory");

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
+use std::ops::Range;
 use std::sync::Arc;
 
 use cudarc::driver::{result, sys};
@@ -72,6 +73,28 @@ impl Stream {
         let queued = unsafe { result::memcpy_dtoh_async(elements, from, self.raw) };
         self.context.check("cuMemcpyDtoHAsync", queued)?;
         self.synchronize()
+    }
+
+    /// Copies from an address into these bytes of pinned memory, after this returns.
+    pub(in crate::exec::cuda) fn download_pinned(
+        &self,
+        from: Address,
+        to: &mut Pinned,
+        range: Range<usize>,
+    ) -> Result<(), DeviceError> {
+        let to = &mut to.bytes_mut(range.end)[range.start..];
+        // SAFETY: callers read inside a `Memory` that they hold, and leave `to` alone until an
+        // event after this has passed.
+        let queued = unsafe { result::memcpy_dtoh_async(to, from, self.raw) };
+        self.context.check("cuMemcpyDtoHAsync", queued)
+    }
+
+    /// Lets what is queued from now on wait for an event of another stream.
+    pub(in crate::exec::cuda) fn wait_for(&self, event: &Event) -> Result<(), DeviceError> {
+        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+        // SAFETY: both live; the driver keeps what it needs of the event.
+        let queued = unsafe { result::stream::wait_event(self.raw, event.raw, flags) };
+        self.context.check("cuStreamWaitEvent", queued)
     }
 
     /// Queues a kernel. Its arguments are addresses.

@@ -1,44 +1,57 @@
-//! Several steps without the host: data held on the device, control blocks sent ahead, results
-//! gathered in a ring. `kernels/burst.cu` is the twin.
+//! Several steps without the host: rows that are on the device, control blocks sent ahead, results
+//! gathered behind. `kernels/burst.cu` is the twin.
+//!
+//! Two bursts may be under way, so that the device finds the next one when it has ended one. Each
+//! has its own half of pinned memory; what lies on the device is used by one burst after the other,
+//! as their stream orders them.
 
-use std::collections::HashMap;
-use std::ops::Range;
+use std::any::Any;
 
-use super::{Address, CudaExecutor, Graph, Memory, Prepared, Replay, Stream};
+use super::columns::{Columns, Staged};
+use super::{
+    Address, CudaExecutor, Event, Graph, Loaded, Memory, Pinned, Prepared, Replay, Stream,
+};
 use crate::error::DeviceError;
-use crate::exec::{FeedMut, PlanId, QUEUE, Resident};
+use crate::exec::{Fill, Holding, Part, PlanId, QUEUE, Resident, SENT};
 use crate::op::launch::{Kernel, Launch};
 use crate::op::{BufferId, Live};
 use crate::plan::{ALIGNMENT, Plan};
 use crate::random::Permutation;
-use crate::tensor::DType;
 
 /// Steps of the larger of the two graphs that a burst is made of.
 const STRIDE: usize = 8;
-/// Bytes of a column that pass through host memory at once.
-const PIECE: usize = 16 << 20;
-/// Part of the free memory that a column may take.
-const SHARE: f64 = 0.8;
 
 /// What a plan needs for bursts.
 #[derive(Default)]
 pub(super) struct Burst {
-    /// Columns of the feeds, with their bytes.
-    columns: HashMap<BufferId, (Memory, usize)>,
-    /// Made when all feeds are held.
-    ready: Option<Ready>,
-    /// Control blocks of what is queued, one after the other.
-    queued: Vec<u8>,
+    /// Made for the columns.
+    pub(super) ready: Option<Ready>,
+    pub(super) columns: Columns,
 }
 
 impl Burst {
-    /// Its graphs and launches are made anew before they are needed again.
-    pub(super) fn forget(&mut self) {
-        self.ready = None;
+    fn split(&mut self) -> (&mut Ready, &Columns) {
+        let ready = self.ready.as_mut().expect("invariant: the device holds the data");
+        (ready, &self.columns)
+    }
+
+    /// Bytes on the device.
+    pub(super) fn bytes(&self) -> usize {
+        let beside = self.ready.as_ref().map_or(0, |r| r.results + 4 * QUEUE * r.width);
+        self.columns.bytes() + beside
+    }
+
+    /// Forgets what was queued or sent, once nothing of it is under way any more.
+    fn forget(&mut self, stream: &Stream) -> Result<(), DeviceError> {
+        let Some(ready) = &mut self.ready else { return Ok(()) };
+        let ended = self.columns.synchronize().and(stream.synchronize());
+        ready.collected = ready.sent;
+        ready.halves.iter_mut().for_each(Half::clear);
+        ended
     }
 }
 
-struct Ready {
+pub(super) struct Ready {
     /// Of [`STRIDE`] steps and of one, captured when they are first needed.
     graphs: [Option<Graph>; 2],
     /// What comes before the plan's steps, and after them.
@@ -49,30 +62,107 @@ struct Ready {
     results: usize,
     /// Floats of one step's results.
     width: usize,
+    /// Used in turn.
+    halves: [Half; SENT],
+    /// Bursts sent so far, and collected.
+    sent: usize,
+    collected: usize,
+}
+
+/// One burst's side of the host.
+struct Half {
+    /// As on the device. The cursor is 0; what stands before the results is copied there.
+    memory: Pinned,
+    /// Steps that are queued or sent, and their rows.
+    steps: usize,
+    rows: usize,
+    /// What its rows are copied from.
+    part: Option<Box<Staged>>,
+    /// Passes when the results are here.
+    ended: Event,
+}
+
+impl Half {
+    fn clear(&mut self) {
+        (self.steps, self.rows, self.part) = (0, 0, None);
+    }
 }
 
 impl Ready {
     fn at(&self, byte: usize) -> Address {
         self.memory.address() + byte as Address
     }
+
+    /// Queues the burst whose control blocks are in its half, and before it the copy of its rows.
+    fn send(
+        &mut self,
+        stream: &Stream,
+        columns: &Columns,
+        steps: &[Vec<Prepared>],
+        (block, replay): (usize, Replay),
+    ) -> Result<(), DeviceError> {
+        let half = &self.halves[self.sent % SENT];
+        let count = half.steps;
+        if let Some(part) = &half.part {
+            columns.copy(stream, self.sent % SENT, half.rows, part)?;
+        }
+        stream.upload_pinned(self.at(0), &half.memory, ALIGNMENT + count * block)?;
+        let once = |_| queue(stream, &self.around, steps);
+        if replay == Replay::Steps {
+            (0..count).try_for_each(once)?;
+        } else {
+            let turns = [(count / STRIDE, STRIDE), (count % STRIDE, 1)];
+            for ((turns, steps), graph) in turns.into_iter().zip(&mut self.graphs) {
+                if turns == 0 {
+                    continue;
+                }
+                let graph = match graph {
+                    Some(captured) => captured,
+                    none => none.insert(stream.capture(|| (0..steps).try_for_each(once))?),
+                };
+                (0..turns).try_for_each(|_| stream.replay(graph))?;
+            }
+        }
+        let from = self.at(self.results);
+        let half = &mut self.halves[self.sent % SENT];
+        let to = self.results..self.results + 4 * count * self.width;
+        stream.download_pinned(from, &mut half.memory, to)?;
+        half.ended.record(stream)?;
+        self.sent += 1;
+        Ok(())
+    }
 }
 
 impl CudaExecutor {
-    /// Memory, kernels and graphs for a plan whose feeds are all held.
-    fn make_ready(&mut self, id: PlanId) -> Result<Ready, DeviceError> {
+    /// Memory, kernels and graphs for a plan whose columns are there.
+    pub(super) fn make_ready(&mut self, id: PlanId) -> Result<Ready, DeviceError> {
         let (block, plan) = (self.control.bytes.len(), self.plans[id.0].plan.clone());
         let width = plan.losses.len() + 1;
         let results = ALIGNMENT + (QUEUE * block).next_multiple_of(ALIGNMENT);
-        let memory = Memory::zeroed(&self.context, &self.stream, results + 4 * QUEUE * width)?;
-        let mut ready =
-            Ready { graphs: [None, None], around: [vec![], vec![]], memory, results, width };
+        let bytes = results + 4 * QUEUE * width;
+        let memory = Memory::zeroed(&self.context, &self.stream, bytes)?;
+        let half = || {
+            let memory = Pinned::new(&self.context, bytes)?;
+            let ended = Event::new(&self.context)?;
+            Ok(Half { memory, steps: 0, rows: 0, part: None, ended })
+        };
+        let mut ready = Ready {
+            graphs: [None, None],
+            around: [vec![], vec![]],
+            memory,
+            results,
+            width,
+            halves: [half()?, half()?],
+            sent: 0,
+            collected: 0,
+        };
         let arena = self.plans[id.0].memory.address();
         let begin = Kernel::new("burst").constant("BEGIN", 1).constant("WORDS", block / 4);
         let block = self.lasting.address() + self.control.start as Address;
         let mut before =
             vec![(launch(begin, "begin", 1, 256), vec![ready.at(ALIGNMENT), ready.at(0), block])];
         for (_, feed) in &plan.feeds {
-            let column = self.plans[id.0].burst.columns[feed].0.address();
+            let column = self.plans[id.0].burst.columns.address(*feed);
             let addresses = vec![self.live(), column, self.address(&plan, arena, *feed)];
             before.push((pick(&plan, *feed), addresses));
         }
@@ -129,102 +219,66 @@ fn finish(losses: usize) -> Kernel {
         .printed("copies", copies.join("\n"))
 }
 
-/// Copies all rows of a column, a piece at a time.
-fn upload(
-    stream: &Stream,
-    to: Address,
-    (rows, width, dtype): (usize, usize, DType),
-    fill: &mut dyn FnMut(Range<usize>, FeedMut<'_>) -> crate::Result<()>,
-) -> crate::Result<()> {
-    let step = (PIECE / (4 * width.max(1))).max(1);
-    let (mut floats, mut integers) = (vec![], vec![]);
-    for start in (0..rows).step_by(step) {
-        let range = start..rows.min(start + step);
-        let (at, count) = (to + 4 * (start * width) as Address, range.len() * width);
-        match dtype {
-            DType::U32 => {
-                integers.resize(count, 0);
-                fill(range, FeedMut::U32(&mut integers))?;
-                stream.upload(at, &integers)?;
-            }
-            _ => {
-                floats.resize(count, 0.0);
-                fill(range, FeedMut::F32(&mut floats))?;
-                stream.upload(at, &floats)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 impl Resident for CudaExecutor {
-    fn hold(
-        &mut self,
-        id: PlanId,
-        buffer: BufferId,
-        rows: usize,
-        fill: &mut dyn FnMut(Range<usize>, FeedMut<'_>) -> crate::Result<()>,
-    ) -> crate::Result<bool> {
+    fn hold(&mut self, id: PlanId, rows: usize, fill: &mut Fill<'_>) -> crate::Result<Holding> {
         self.context.enter()?;
-        let loaded = &mut self.plans[id.0];
-        let ty = loaded.plan.graph.ty(buffer);
-        let (width, dtype) = (ty.shape.elements(1), ty.dtype);
-        let Some(bytes) = rows.checked_mul(4 * width) else { return Ok(false) };
-        let held = loaded.burst.columns.remove(&buffer).filter(|(_, old)| *old == bytes);
-        let column = match held {
-            Some(column) => column,
-            None => {
-                loaded.burst.ready = None;
-                if bytes as f64 > SHARE * self.context.free_memory()? as f64 {
-                    return Ok(false);
-                }
-                (Memory::zeroed(&self.context, &self.stream, bytes)?, bytes)
-            }
-        };
-        upload(&self.stream, column.0.address(), (rows, width, dtype), fill)?;
-        loaded.burst.columns.insert(buffer, column);
-        let all = loaded.burst.columns.len() == loaded.plan.feeds.len();
-        if all && loaded.burst.ready.is_none() {
-            let ready = self.make_ready(id)?;
-            self.plans[id.0].burst.ready = Some(ready);
-        }
-        Ok(true)
+        self.plans[id.0].burst.forget(&self.stream)?;
+        self.hold_columns(id, rows, fill)
     }
 
     fn queue(&mut self, id: PlanId, live: &Live, first: u64, order: Option<&Permutation>) {
-        self.control.set_live(live, first, order);
-        let (block, queued) = (&self.control.bytes, &mut self.plans[id.0].burst.queued);
-        assert!(queued.len() < QUEUE * block.len(), "invariant: a burst has at most QUEUE steps");
-        queued.extend_from_slice(block);
+        let (ready, columns) = self.plans[id.0].burst.split();
+        assert!(ready.sent - ready.collected < SENT, "invariant: few bursts are under way");
+        let half = &mut ready.halves[ready.sent % SENT];
+        assert!(half.steps < QUEUE, "invariant: a burst has at most QUEUE steps");
+        match columns.part(ready.sent % SENT) {
+            Some(part) => self.control.set_live(live, (part + half.rows) as u64, None),
+            None => self.control.set_live(live, first, order),
+        }
+        let block = &self.control.bytes;
+        let end = ALIGNMENT + (half.steps + 1) * block.len();
+        half.memory.bytes_mut(end)[end - block.len()..].copy_from_slice(block);
+        half.steps += 1;
+        half.rows += live.rows;
     }
 
-    fn collect(&mut self, id: PlanId, results: &mut Vec<f32>) -> Result<(), DeviceError> {
+    fn send(&mut self, id: PlanId, part: Option<Box<dyn Part>>) -> Result<(), DeviceError> {
         self.context.enter()?;
-        let loaded = &mut self.plans[id.0];
-        let ready = loaded.burst.ready.as_mut().expect("invariant: all feeds are held");
-        let count = loaded.burst.queued.len() / self.control.bytes.len();
-        self.stream.upload(ready.at(0), &[0u32])?;
-        self.stream.upload(ready.at(ALIGNMENT), &loaded.burst.queued)?;
-        let steps = &loaded.steps[..loaded.plan.update.end];
-        let once = |_| queue(&self.stream, &ready.around, steps);
-        if self.replay == Replay::Steps {
-            (0..count).try_for_each(once)?;
-        } else {
-            let turns = [(count / STRIDE, STRIDE), (count % STRIDE, 1)];
-            for ((turns, steps), graph) in turns.into_iter().zip(&mut ready.graphs) {
-                if turns == 0 {
-                    continue;
-                }
-                let graph = match graph {
-                    Some(captured) => captured,
-                    none => none.insert(self.stream.capture(|| (0..steps).try_for_each(once))?),
-                };
-                (0..turns).try_for_each(|_| self.stream.replay(graph))?;
-            }
+        let Loaded { plan, burst, steps, .. } = &mut self.plans[id.0];
+        let (ready, columns) = burst.split();
+        let (half, steps) = (ready.sent % SENT, &steps[..plan.update.end]);
+        ready.halves[half].part = part.map(|part| {
+            (part as Box<dyn Any>).downcast().expect("invariant: a part is sent where it was made")
+        });
+        let how = (self.control.bytes.len(), self.replay);
+        ready.send(&self.stream, columns, steps, how).inspect_err(|_| {
+            // What it did queue must not read that half when it is filled anew.
+            let _ = columns.synchronize().and(self.stream.synchronize());
+            ready.halves[half].clear();
+        })
+    }
+
+    fn collect(
+        &mut self,
+        id: PlanId,
+        results: &mut Vec<f32>,
+    ) -> Result<Option<Box<dyn Part>>, DeviceError> {
+        self.context.enter()?;
+        let burst = &mut self.plans[id.0].burst;
+        let (ready, _) = burst.split();
+        assert!(ready.collected < ready.sent, "invariant: what is collected was sent");
+        let half = &mut ready.halves[ready.collected % SENT];
+        if let Err(error) = half.ended.wait() {
+            let _ = burst.forget(&self.stream);
+            return Err(error);
         }
-        results.resize(count * ready.width, 0.0);
-        let read = self.stream.download(ready.at(ready.results), results);
-        self.plans[id.0].burst.queued.clear();
-        read
+        results.clear();
+        let end = ready.results + 4 * half.steps * ready.width;
+        let (floats, _) = half.memory.bytes(end)[ready.results..].as_chunks();
+        results.extend(floats.iter().map(|bytes| f32::from_ne_bytes(*bytes)));
+        let part = half.part.take();
+        half.clear();
+        ready.collected += 1;
+        Ok(part.map(|part| part as Box<dyn Part>))
     }
 }

@@ -51,7 +51,7 @@ impl CudaExecutor {
             loaded.steps = arranged;
             loaded.graphs.clear();
             loaded.notes = forms.iter().map(Form::notes).collect();
-            loaded.burst.forget();
+            loaded.burst.ready = None;
         }
         let chosen = forms.iter().flat_map(|form| &form.launches.list);
         let chosen: HashSet<_> = chosen.map(|l| (l.kernel.clone(), l.entry)).collect();

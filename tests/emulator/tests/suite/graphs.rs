@@ -1,7 +1,7 @@
 //! Capture and replay through the bindings' own types, streams, and events.
 
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
-use emulator::Settings;
+use emulator::{Pace, Settings};
 
 use crate::card::{Card, shape};
 use crate::kernels::STEP;
@@ -13,8 +13,8 @@ const PLAIN: CUgraphInstantiate_flags = CUgraphInstantiate_flags(0);
 #[test]
 fn a_captured_list_replays_in_order() {
     let Some(session) = emulator::session() else { return };
-    for delayed in [false, true] {
-        session.configure(Settings { delayed, ..session.settings() });
+    for pace in Pace::ALL {
+        session.configure(Settings { pace, ..session.settings() });
         let card = Card::without_events().expect("a card");
         let kernel = card.kernel(STEP, "step").expect("the kernel");
         let mut a = card.upload(&[1.0; 64]).expect("room");
@@ -82,12 +82,12 @@ fn what_a_capture_forbids_spoils_it() {
     assert!(session.counts().nothing_lives());
 }
 
-/// With delayed work a missing wait between streams shows; with the wait the result is right.
+/// With late work a missing wait between streams shows; with the wait the result is right.
 #[test]
-fn a_missing_wait_shows_when_work_is_delayed() {
+fn a_missing_wait_shows_when_work_is_late() {
     let Some(session) = emulator::session() else { return };
     session.configure(Settings {
-        delayed: true,
+        pace: Pace::Late,
         poison: Settings::POISONS[1],
         ..session.settings()
     });
@@ -104,6 +104,61 @@ fn a_missing_wait_shows_when_work_is_delayed() {
             side.stream.join(&card.stream).expect("waits");
         }
         assert_eq!(side.download(&c).expect("runs")[0] == 9.0, waits);
+    }
+}
+
+/// A stream that must let another end before it overwrites shows at some random pace that it does not.
+#[test]
+fn work_that_is_too_early_shows_at_a_random_pace() {
+    let Some(session) = emulator::session() else { return };
+    let wrong = |waits: bool| {
+        let results = (1..=20).map(|seed| {
+            session.configure(Settings { pace: Pace::Random(seed), ..session.settings() });
+            let card = Card::without_events().expect("a card");
+            let side = Card {
+                context: card.context.clone(),
+                stream: card.context.new_stream().expect("a stream"),
+            };
+            let kernel = card.kernel(STEP, "step").expect("the kernel");
+            let (mut a, c) =
+                (card.upload(&[3.0; 32]).expect("room"), card.fresh(32).expect("room"));
+            card.stream.synchronize().expect("runs");
+            card.launch(&kernel, shape(1, 32, 0), &[&a, &c]).expect("queued");
+            if waits {
+                side.stream.join(&card.stream).expect("waits");
+            }
+            side.stream.memset_zeros(&mut a).expect("queued");
+            let read = card.download(&c).expect("runs")[0];
+            side.stream.synchronize().expect("runs");
+            read != 9.0
+        });
+        results.filter(|wrong| *wrong).count()
+    };
+    assert_eq!(wrong(true), 0);
+    assert!(wrong(false) > 0);
+}
+
+/// A driver that forgets all waits plants that mistake.
+#[test]
+fn a_deaf_driver_misses_waits() {
+    let Some(session) = emulator::session() else { return };
+    for deaf in [false, true] {
+        session.configure(Settings {
+            pace: Pace::Late,
+            deaf,
+            poison: Settings::POISONS[1],
+            ..session.settings()
+        });
+        let card = Card::without_events().expect("a card");
+        let side = Card {
+            context: card.context.clone(),
+            stream: card.context.new_stream().expect("a stream"),
+        };
+        let kernel = card.kernel(STEP, "step").expect("the kernel");
+        let (a, c) = (card.upload(&[3.0; 32]).expect("room"), card.fresh(32).expect("room"));
+        card.launch(&kernel, shape(1, 32, 0), &[&a, &c]).expect("queued");
+        side.stream.join(&card.stream).expect("waits");
+        assert_eq!(side.download(&c).expect("runs")[0] == 9.0, !deaf);
     }
 }
 
