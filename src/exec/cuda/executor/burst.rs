@@ -13,8 +13,8 @@ use super::{
 };
 use crate::error::DeviceError;
 use crate::exec::{Fill, Holding, Part, PlanId, QUEUE, Resident, SENT};
+use crate::op::Live;
 use crate::op::launch::{Kernel, Launch};
-use crate::op::{BufferId, Live};
 use crate::plan::{ALIGNMENT, Plan};
 use crate::random::Permutation;
 
@@ -54,8 +54,8 @@ impl Burst {
 pub(super) struct Ready {
     /// Of [`STRIDE`] steps and of one, captured when they are first needed.
     graphs: [Option<Graph>; 2],
-    /// What comes before the plan's steps, and after them.
-    around: [Vec<Prepared>; 2],
+    /// Comes before each step, and after the last.
+    turn: Prepared,
     /// A cursor in its first unit, then the table of control blocks, then the results.
     memory: Memory,
     /// First byte of the results.
@@ -71,7 +71,7 @@ pub(super) struct Ready {
 
 /// One burst's side of the host.
 struct Half {
-    /// As on the device. The cursor is 0; what stands before the results is copied there.
+    /// As on the device: what stands before the results is copied there.
     memory: Pinned,
     /// Steps that are queued or sent, and their rows.
     steps: usize,
@@ -85,6 +85,12 @@ struct Half {
 impl Half {
     fn clear(&mut self) {
         (self.steps, self.rows, self.part) = (0, 0, None);
+    }
+
+    /// `Cursor` of `kernels/burst.cu`: the first of the queued steps.
+    fn set_cursor(&mut self) {
+        let cursor = [0, self.steps as u32, 0].map(u32::to_ne_bytes);
+        self.memory.bytes_mut(12).copy_from_slice(cursor.as_flattened());
     }
 }
 
@@ -101,13 +107,17 @@ impl Ready {
         steps: &[Vec<Prepared>],
         (block, replay): (usize, Replay),
     ) -> Result<(), DeviceError> {
+        self.halves[self.sent % SENT].set_cursor();
         let half = &self.halves[self.sent % SENT];
         let count = half.steps;
         if let Some(part) = &half.part {
             columns.copy(stream, self.sent % SENT, half.rows, part)?;
         }
         stream.upload_pinned(self.at(0), &half.memory, ALIGNMENT + count * block)?;
-        let once = |_| queue(stream, &self.around, steps);
+        let once = |_| {
+            let all = std::iter::once(&self.turn).chain(steps.iter().flatten());
+            all.into_iter().try_for_each(|launch| stream.launch(launch))
+        };
         if replay == Replay::Steps {
             (0..count).try_for_each(once)?;
         } else {
@@ -123,6 +133,7 @@ impl Ready {
                 (0..turns).try_for_each(|_| stream.replay(graph))?;
             }
         }
+        stream.launch(&self.turn)?;
         let from = self.at(self.results);
         let half = &mut self.halves[self.sent % SENT];
         let to = self.results..self.results + 4 * count * self.width;
@@ -146,77 +157,57 @@ impl CudaExecutor {
             let ended = Event::new(&self.context)?;
             Ok(Half { memory, steps: 0, rows: 0, part: None, ended })
         };
-        let mut ready = Ready {
-            graphs: [None, None],
-            around: [vec![], vec![]],
-            memory,
-            results,
-            width,
-            halves: [half()?, half()?],
-            sent: 0,
-            collected: 0,
-        };
-        let arena = self.plans[id.0].memory.address();
-        let begin = Kernel::new("burst").constant("BEGIN", 1).constant("WORDS", block / 4);
-        let block = self.lasting.address() + self.control.start as Address;
-        let mut before =
-            vec![(launch(begin, "begin", 1, 256), vec![ready.at(ALIGNMENT), ready.at(0), block])];
-        for (_, feed) in &plan.feeds {
-            let column = self.plans[id.0].burst.columns.address(*feed);
-            let addresses = vec![self.live(), column, self.address(&plan, arena, *feed)];
-            before.push((pick(&plan, *feed), addresses));
-        }
+        let halves = [half()?, half()?];
+        let at = |byte: usize| memory.address() + byte as Address;
         let halted = self.layout.halted.expect("invariant: a plan that trains can be halted");
-        let mut addresses = vec![ready.at(0), ready.at(results)];
+        let arena = self.plans[id.0].memory.address();
+        let control = self.lasting.address() + self.control.start as Address;
+        let mut addresses = vec![at(ALIGNMENT), at(0), control, at(results)];
         addresses.push(self.address(&plan, arena, halted));
         addresses.extend(plan.losses.iter().map(|(_, loss)| self.address(&plan, arena, *loss)));
-        let after = vec![(launch(finish(width - 1), "finish", 1, 32), addresses)];
-        self.load_kernels(before.iter().chain(&after).map(|(launch, _)| launch))?;
-        ready.around = [self.prepare_all(&before)?, self.prepare_all(&after)?];
-        Ok(ready)
-    }
-
-    fn prepare_all(
-        &self,
-        launches: &[(Launch, Vec<Address>)],
-    ) -> Result<Vec<Prepared>, DeviceError> {
-        let each = launches.iter();
-        each.map(|(launch, addresses)| self.prepare(launch, addresses.clone())).collect()
+        for (_, feed) in &plan.feeds {
+            let column = self.plans[id.0].burst.columns.address(*feed);
+            addresses.extend([column, self.address(&plan, arena, *feed)]);
+        }
+        let turn = turn(&plan, block);
+        self.load_kernels(std::iter::once(&turn))?;
+        let turn = self.prepare(&turn, addresses)?;
+        let graphs = [None, None];
+        Ok(Ready { graphs, turn, memory, results, width, halves, sent: 0, collected: 0 })
     }
 }
 
-/// Queues one step.
-fn queue(
-    stream: &Stream,
-    [before, after]: &[Vec<Prepared>; 2],
-    steps: &[Vec<Prepared>],
-) -> Result<(), DeviceError> {
-    let all = before.iter().chain(steps.iter().flatten()).chain(after);
-    all.into_iter().try_for_each(|launch| stream.launch(launch))
-}
-
-fn launch(kernel: Kernel, entry: &'static str, blocks: u32, threads: u32) -> Launch {
-    Launch { kernel, entry, grid: [blocks, 1, 1], threads, shared: 0, arguments: vec![] }
-}
-
-/// Picks a feed's rows; a block takes some 4,096 words.
-fn pick(plan: &Plan, feed: BufferId) -> Launch {
-    let width = plan.graph.ty(feed).shape.elements(1);
-    let rows = (4096 / width.max(1)).clamp(1, 256);
+/// What comes between two steps whose control blocks have this many bytes. Each feed's rows are picked
+/// by blocks of its own, each of which takes some 4,096 words.
+fn turn(plan: &Plan, block: usize) -> Launch {
+    let (mut parameters, mut feeds, mut blocks) = (String::new(), String::new(), 0);
+    let losses = plan.losses.len();
+    for i in 0..losses {
+        parameters.push_str(&format!(", const float* loss{i}\n"));
+    }
+    for (i, (_, feed)) in plan.feeds.iter().enumerate() {
+        let width = plan.graph.ty(*feed).shape.elements(1);
+        let rows = (4096 / width.max(1)).clamp(1, 256);
+        let parts = plan.capacity.div_ceil(rows);
+        let (piece, pieces) =
+            if width.is_multiple_of(4) { ("Vector4", width / 4) } else { ("u32", width) };
+        parameters.push_str(&format!(", const {piece}* column{i}, {piece}* feed{i}\n"));
+        feeds.push_str(&format!(
+            "        if (part < {parts}) \
+             pick<{rows}, {pieces}>(live, column{i}, feed{i}, part, places);\n        \
+             part -= {parts};\n"
+        ));
+        blocks += parts;
+    }
+    let copies: Vec<_> = (0..losses).map(|i| format!("        row[{i}] = loss{i}[0];")).collect();
     let kernel = Kernel::new("burst")
-        .constant("PICK", 1)
-        .constant("WIDTH", width)
-        .constant("BLOCK_ROWS", rows);
-    launch(kernel, "pick", plan.capacity.div_ceil(rows) as u32, 256)
-}
-
-fn finish(losses: usize) -> Kernel {
-    let parameters: Vec<_> = (0..losses).map(|i| format!("const float* loss{i}")).collect();
-    let copies: Vec<_> = (0..losses).map(|i| format!("    row[{i}] = loss{i}[0];")).collect();
-    Kernel::new("burst")
+        .constant("WORDS", block / 4)
         .constant("RESULTS", losses + 1)
-        .printed("losses", parameters.join(", "))
-        .printed("copies", copies.join("\n"))
+        .printed("parameters", parameters)
+        .printed("losses", copies.join("\n"))
+        .printed("feeds", feeds);
+    let grid = [blocks.max(1) as u32, 1, 1];
+    Launch { kernel, entry: "turn", grid, threads: 256, shared: 0, arguments: vec![] }
 }
 
 impl Resident for CudaExecutor {
