@@ -87,7 +87,7 @@ void resume(Fiber &fiber) {
   watch_switch(fiber.watched);
   emulator_switch(&scheduler, fiber.stack_pointer);
   in_kernel = false;
-  if (fiber.where == Where::Ended) {
+  if (fiber.where == Where::Ended && STACKS_ARE_SHARED) {
     free_stacks.push_back(fiber.stack);
     fiber.stack = nullptr;
   }
@@ -268,7 +268,7 @@ void run_block(const BlockRun &run) {
   for (unsigned &lanes : at_collective) lanes = 0;
   for (unsigned i = 0; i < count; i++) {
     Fiber &fiber = fibers[i];
-    if (fiber.stack != nullptr) free_stacks.push_back(fiber.stack);  // of a launch that failed
+    if (fiber.stack != nullptr) free_stacks.push_back(fiber.stack);  // of the block before
     fiber.stack = nullptr;
     fiber.where = Where::Fresh;
     fiber.barriers = 0;

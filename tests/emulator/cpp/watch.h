@@ -11,10 +11,13 @@ inline void *watch_self() { return __tsan_get_current_fiber(); }
 inline void watch_switch(void *to) { __tsan_switch_to_fiber(to, __tsan_switch_to_fiber_no_sync); }
 inline void watch_arrive(char *mark) { __tsan_release(mark); }
 inline void watch_leave(char *mark) { __tsan_acquire(mark); }
+// A thread's stack is no other's before the block has ended: they would seem to race for it.
+constexpr bool STACKS_ARE_SHARED = false;
 #else
 inline void *watch_new() { return nullptr; }
 inline void *watch_self() { return nullptr; }
 inline void watch_switch(void *) {}
 inline void watch_arrive(char *) {}
 inline void watch_leave(char *) {}
+constexpr bool STACKS_ARE_SHARED = true;
 #endif
