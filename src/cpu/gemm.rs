@@ -64,6 +64,9 @@ pub struct Gemm {
     pub transpose_b: bool,
     /// Whether the sums begin with what is in C, or with 0.
     pub accumulate: bool,
+    /// What an epilogue costs for each element of C, in multiply-adds: a product with much to do
+    /// afterwards has more tiles.
+    pub epilogue: usize,
 }
 
 /// Sees finished blocks of C while they are in the cache: first row, first column, the elements.
@@ -112,7 +115,7 @@ impl Gemm {
     /// and narrow, so that there are enough.
     fn tile_size(&self) -> (usize, usize) {
         let (m, n) = (self.m.max(1), self.n.max(1));
-        let work = m.saturating_mul(n).saturating_mul(self.k);
+        let work = m.saturating_mul(n).saturating_mul(self.k.saturating_add(self.epilogue));
         let tasks = (work / TASK).min(MANY);
         if tasks <= 1 {
             return (m, n);

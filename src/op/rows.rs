@@ -108,6 +108,37 @@ fn tree(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
     lanes[0]
 }
 
+/// What is left of a row, as a whole group: the other lanes repeat its first element. Loops over it
+/// are those over any group.
+#[inline(always)]
+fn padded(tail: &[f32]) -> [f32; LANES] {
+    let mut group = [tail.first().copied().unwrap_or(0.0); LANES];
+    group[..tail.len()].copy_from_slice(tail);
+    group
+}
+
+/// `y = f(x)` over a row.
+#[inline(always)]
+pub(super) fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
+    let ((xs, x_tail), (ys, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks_mut::<LANES>());
+    for (x, y) in xs.iter().zip(ys) {
+        *y = each(x, &f);
+    }
+    if !x_tail.is_empty() {
+        let results = each(&padded(x_tail), f);
+        y_tail.copy_from_slice(&results[..y_tail.len()]);
+    }
+}
+
+#[inline(always)]
+fn each(x: &[f32; LANES], f: impl Fn(f32) -> f32) -> [f32; LANES] {
+    let mut y = [0.0; LANES];
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = f(x);
+    }
+    y
+}
+
 /// `Σ f(x)` over a row: 16 lanes, then a tree.
 #[inline(always)]
 pub(super) fn total(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
@@ -118,8 +149,11 @@ pub(super) fn total(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
             *lane += f(x);
         }
     }
-    for (lane, &x) in lanes.iter_mut().zip(tail) {
-        *lane += f(x);
+    if !tail.is_empty() {
+        let last = each(&padded(tail), f);
+        for (i, (lane, last)) in lanes.iter_mut().zip(last).enumerate() {
+            *lane = if i < tail.len() { *lane + last } else { *lane };
+        }
     }
     tree(lanes, |a, b| a + b)
 }
@@ -134,8 +168,12 @@ pub(super) fn total_of_pairs(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) 
             *lane += f(x, y);
         }
     }
-    for ((lane, &x), &y) in lanes.iter_mut().zip(x_tail).zip(y_tail) {
-        *lane += f(x, y);
+    if !x_tail.is_empty() {
+        let (xs, ys) = (padded(x_tail), padded(y_tail));
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            let last = f(xs[i], ys[i]);
+            *lane = if i < x_tail.len() { *lane + last } else { *lane };
+        }
     }
     tree(lanes, |a, b| a + b)
 }
@@ -151,8 +189,10 @@ pub(super) fn largest(x: &[f32]) -> f32 {
             *lane = larger(*lane, x);
         }
     }
-    for (lane, &x) in lanes.iter_mut().zip(tail) {
-        *lane = larger(*lane, x);
+    if !tail.is_empty() {
+        for (lane, x) in lanes.iter_mut().zip(padded(tail)) {
+            *lane = larger(*lane, x);
+        }
     }
     tree(lanes, larger)
 }

@@ -4,7 +4,7 @@ use super::*;
 
 /// The definition: one accumulator, k ascending, fused.
 fn naive(product: &Gemm, a: &[f32], b: &[f32], c: &mut [f32]) {
-    let Gemm { m, n, k, transpose_a, transpose_b, accumulate } = *product;
+    let Gemm { m, n, k, transpose_a, transpose_b, accumulate, .. } = *product;
     for i in 0..m {
         for j in 0..n {
             let mut sum = if accumulate { c[i * n + j] } else { 0.0 };
@@ -36,6 +36,8 @@ fn forms(m: usize, n: usize, k: usize) -> impl Iterator<Item = Gemm> {
         transpose_a: bits & 1 > 0,
         transpose_b: bits & 2 > 0,
         accumulate: bits & 4 > 0,
+        // More tiles, and no other bits.
+        epilogue: if bits & 1 > 0 { 1000 } else { 0 },
     })
 }
 
@@ -164,7 +166,7 @@ fn any_team_gives_the_same_bits() {
 #[test]
 fn close_to_the_gemm_crate() {
     for product in forms(65, 47, 333) {
-        let Gemm { m, n, k, transpose_a, transpose_b, accumulate } = product;
+        let Gemm { m, n, k, transpose_a, transpose_b, accumulate, .. } = product;
         let (a, b) = (noise(m * k, 13), noise(k * n, 14));
         let (mut own, mut other) = (noise(m * n, 15), noise(m * n, 15));
         product.run(&a, &b, &mut own);

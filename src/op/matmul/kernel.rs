@@ -5,7 +5,7 @@
 use super::{Dims, Matmul, Sizes};
 use crate::cpu::gemm::Gemm;
 use crate::cpu::tile::TileMut;
-use crate::op::pointwise::{Area, Interpreter, MAX_OUTPUTS, Source};
+use crate::op::pointwise::{self, Area, Interpreter, MAX_OUTPUTS, Source};
 use crate::op::reduce::{Reduce, ReduceKernel, Reduction};
 use crate::op::{CallTypes, CpuKernel, Live, Operand, Split, TaskIo};
 
@@ -18,8 +18,13 @@ pub(super) struct MatmulKernel {
     /// Outputs of the product's shape.
     outputs: usize,
     epilogue: Option<Interpreter>,
+    /// Of the epilogue, for an element, in multiply-adds.
+    cost: usize,
     row_sums: Option<ReduceKernel>,
 }
+
+/// Multiply-adds of a product in the time of one operation of an epilogue.
+const INTERPRETED: usize = 8;
 
 impl MatmulKernel {
     pub(super) fn new(op: &Matmul, types: &CallTypes) -> Self {
@@ -31,20 +36,21 @@ impl MatmulKernel {
             sources.extend(others.map(|(i, ty)| Source::Input(i, ty.clone())));
             Interpreter::new(program, &sources, &types.outputs[0].shape)
         });
+        let cost = op.epilogue.as_ref().map_or(0, |p| INTERPRETED * pointwise::work(p) as usize);
         let row_sums = op.row_sums.then(|| {
             let sum = Reduce::new(Reduction::Sum, &[usize::from(!op.transpose_a)], false);
             ReduceKernel::new(&sum, types, types.outputs.len() - 1)
         });
         let Matmul { transpose_a, transpose_b, .. } = *op;
         let (shared_b, outputs) = (b.rank() == 2, op.extent().1);
-        MatmulKernel { transpose_a, transpose_b, dims, shared_b, outputs, epilogue, row_sums }
+        MatmulKernel { transpose_a, transpose_b, dims, shared_b, outputs, epilogue, cost, row_sums }
     }
 
     /// The multiplication of one matrix; sizes follow the rows in use.
     fn gemm(&self, sizes: &Sizes) -> Gemm {
         let Sizes { m, n, k, .. } = *sizes;
-        let MatmulKernel { transpose_a, transpose_b, .. } = *self;
-        Gemm { m, n, k, transpose_a, transpose_b, accumulate: false }
+        let MatmulKernel { transpose_a, transpose_b, cost: epilogue, .. } = *self;
+        Gemm { m, n, k, transpose_a, transpose_b, accumulate: false, epilogue }
     }
 }
 

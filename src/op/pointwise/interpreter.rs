@@ -26,6 +26,8 @@ const CHUNK: usize = 256;
 pub(crate) const MAX_OUTPUTS: usize = 16;
 /// Operands that are read in place; any further ones are copied.
 const IN_PLACE: usize = 16;
+/// Elements of a row from which on they may still be in memory, and are asked for ahead.
+const FAR: usize = 1 << 13;
 
 /// Where an operand of the program comes from.
 #[derive(Clone, Debug)]
@@ -191,21 +193,44 @@ impl Interpreter {
             Source::Old(_) => Shared::F32(&[]),
         }
     }
+}
 
-    /// The elements of a row of an operand, if they lie together; a chunk's are copied otherwise.
-    fn in_place<'a>(
-        &self,
-        k: usize,
+/// Where the rows of an area lie in an operand.
+#[derive(Clone, Copy)]
+enum Rows {
+    /// Together, the first from `offset` on, the next ones `step` further each.
+    Regular { offset: usize, step: usize },
+    /// Each has to be looked for.
+    Scattered,
+}
+
+impl Rows {
+    fn new(layout: &Layout, area: Area, columns: usize, rows: usize) -> Rows {
+        let (offset, run) = layout.run(area.first, rows);
+        match layout.step(area.stride) {
+            Some(step) if layout.contiguous && run >= columns => Rows::Regular { offset, step },
+            _ => Rows::Scattered,
+        }
+    }
+
+    /// The elements of a row, if they lie together; a chunk's are copied otherwise.
+    #[inline(always)]
+    fn of<'a>(
+        self,
         input: Shared<'a>,
-        (first, columns): (usize, usize),
+        layout: &Layout,
+        (row, first, columns): (usize, usize, usize),
         rows: usize,
     ) -> Option<&'a [f32]> {
-        let layout = &self.sources[k].1;
-        let (offset, run) = layout.run(first, rows);
-        match input {
-            Shared::F32(x) if layout.contiguous && run >= columns => Some(&x[offset..][..columns]),
-            _ => None,
-        }
+        let Shared::F32(x) = input else { return None };
+        let offset = match self {
+            Rows::Regular { offset, step } => offset + row * step,
+            Rows::Scattered => match layout.run(first, rows) {
+                (offset, run) if layout.contiguous && run >= columns => offset,
+                _ => return None,
+            },
+        };
+        Some(&x[offset..][..columns])
     }
 }
 
@@ -223,29 +248,33 @@ impl simd::Vectorised for Run<'_, '_, '_> {
     fn run(self) {
         let Run { interpreter, area, live, io, scratch, tiles } = self;
         let code = interpreter.code(scratch);
-        let mut inputs = [Shared::F32(&[]); IN_PLACE];
+        let (rows, columns) = (tiles[0].rows(), tiles[0].columns());
+        let layout = |k: usize| &interpreter.sources[k].1;
+        let mut inputs = [(Shared::F32(&[]), Rows::Scattered); IN_PLACE];
         for &k in code.operands.iter().filter(|k| **k < IN_PLACE) {
-            inputs[k] = interpreter.input(k, io);
+            let place = Rows::new(layout(k), area, columns, live.rows);
+            inputs[k] = (interpreter.input(k, io), place);
         }
         let mut found: [Option<&[f32]>; IN_PLACE] = [None; IN_PLACE];
         let mut bases: Bases = [std::ptr::null_mut(); _];
-        let (rows, columns) = (tiles[0].rows(), tiles[0].columns());
         for row in 0..rows {
             let first = area.first + row * area.stride;
             for &k in code.operands.iter().filter(|k| **k < IN_PLACE) {
-                found[k] = interpreter.in_place(k, inputs[k], (first, columns), live.rows);
+                let (input, place) = inputs[k];
+                found[k] = place.of(input, layout(k), (row, first, columns), live.rows);
             }
             for start in (0..columns).step_by(CHUNK) {
                 let n = CHUNK.min(columns - start);
-                let next = start + n..columns.min(start + 2 * n);
+                let end = if columns < FAR { start + n } else { columns.min(start + 2 * n) };
+                let next = start + n..end;
                 let first = first + start;
                 for &k in &code.operands {
                     let row = found.get(k).copied().flatten();
                     if row.is_none() {
-                        let input = inputs.get(k).copied();
+                        let input = inputs.get(k).map(|(input, _)| *input);
                         let input = input.unwrap_or_else(|| interpreter.input(k, io));
                         let copy = &mut scratch[interpreter.copied(k)..][..n];
-                        spread(&interpreter.sources[k].1, input, live.rows, first, copy);
+                        spread(layout(k), input, live.rows, first, copy);
                     } else if let (Some(x), Some(base)) = (row, bases.get_mut(1 + k)) {
                         *base = x[start..][..n].as_ptr().cast_mut();
                         simd::prefetch(&x[next.clone()]);

@@ -30,6 +30,18 @@ impl Layout {
         Layout { dims, contiguous }
     }
 
+    /// How far the offset moves where `at` moves by `stride`, if it moves alike everywhere.
+    pub(super) fn step(&self, stride: usize) -> Option<usize> {
+        match self.dims[..] {
+            [] => Some(0),
+            [(all, own)] if all == own => Some(stride),
+            [(Dim::Fixed(all), own), (_, Dim::Fixed(1))] if own == Dim::Fixed(all) => {
+                stride.is_multiple_of(all).then_some(0)
+            }
+            _ => None,
+        }
+    }
+
     /// Offset in the operand of the output's element `at`, and how many elements follow in the
     /// same run.
     #[inline(always)]
@@ -97,6 +109,13 @@ mod tests {
                     assert_eq!(got, expected, "element {} of {own:?} in {all:?}", at + i);
                 }
                 at += run;
+            }
+            for stride in 1..count {
+                let Some(step) = layout.step(stride) else { continue };
+                for at in 0..count - stride {
+                    let moved = layout.run(at + stride, 1).0;
+                    assert_eq!(moved, layout.run(at, 1).0 + step, "{own:?} in {all:?} by {stride}");
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::row_shape;
 use crate::cpu::{math, simd};
 use crate::op::kernel::Shared;
-use crate::op::rows::{largest, total, total_of_pairs};
+use crate::op::rows::{largest, map, total, total_of_pairs};
 use crate::op::{CallTypes, CpuKernel, Live, Operand, Split, TaskIo};
 use crate::tensor::Shape;
 
@@ -127,9 +127,7 @@ impl Target<'_> {
         let Target { keep, rest, .. } = *self;
         match self.row {
             Shared::U32(label) => {
-                for (o, &x) in out.iter_mut().zip(x) {
-                    *o = upstream * (math::exp(x - lse) - rest);
-                }
+                map(x, out, |x| upstream * (math::exp(x - lse) - rest));
                 match out.get_mut(label[0] as usize) {
                     Some(o) => *o -= upstream * keep,
                     None => out.fill(f32::NAN),
