@@ -58,7 +58,7 @@ fn main() {
             continue;
         }
         let (transpose_a, transpose_b) = (form.starts_with('t'), form.ends_with('t'));
-        let product = Gemm { m, n, k, transpose_a, transpose_b, accumulate: false };
+        let product = Gemm { m, n, k, transpose_a, transpose_b, ..Gemm::default() };
         for team in &mut teams {
             compare(&name, team, &product);
         }

@@ -5,6 +5,7 @@
 mod training;
 
 use ironwarp::data::{Column, Dataset};
+use ironwarp::op::Target;
 use ironwarp::optim::OptimizerStep;
 use ironwarp::plan::UpdateRule;
 use ironwarp::prelude::*;
@@ -52,6 +53,24 @@ fn mnist() {
     let data = ten_classes(128, &[28, 28]);
     let plan = plan(builder, &data, &quiet(10, 128));
     insta::assert_snapshot!("mnist", plan);
+}
+
+/// Of the MNIST model, in a burst: one between two steps, three products forward, the loss with its
+/// gradient, five products backward, whether to go on, the update.
+#[test]
+fn a_step_has_twelve_launches() {
+    let model = Model::input(784).dense(512).relu().dense(512).relu().dense(10);
+    let builder = Trainer::new(&model, Adam::new(1e-3)).device(training::cpu(1));
+    let mut trainer = builder.build().expect("a trainer");
+    let plan = trainer.training_plan(&ten_classes(128, &[784]), &quiet(10, 128)).expect("a plan");
+    for capability in [(7, 5), (8, 0), (9, 0), (12, 0)] {
+        let launches = plan.graph.steps.iter().map(|step| {
+            let types = plan.graph.call_types(step);
+            let launches = step.op.launches(&types, plan.capacity, &Target { capability });
+            launches.expect("it has a CUDA form").list.len()
+        });
+        assert_eq!(1 + launches.sum::<usize>(), 12, "{capability:?}");
+    }
 }
 
 #[test]
