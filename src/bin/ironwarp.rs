@@ -10,6 +10,9 @@ use ironwarp::exec::doctor::Diagnosis;
 use ironwarp::train::Trial;
 use serde::Serialize;
 
+#[path = "ironwarp/bench.rs"]
+mod bench;
+
 /// Trains neural networks.
 #[derive(Parser)]
 #[command(version)]
@@ -28,6 +31,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    Bench(bench::Arguments),
 }
 
 /// All that the doctor has to tell.
@@ -95,7 +99,13 @@ impl fmt::Display for Findings {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Command::Doctor { json } = Arguments::parse().command;
+    match Arguments::parse().command {
+        Command::Doctor { json } => doctor(json),
+        Command::Bench(arguments) => bench::run(&arguments),
+    }
+}
+
+fn doctor(json: bool) -> anyhow::Result<ExitCode> {
     let findings = Findings::of_this_machine();
     let text = if json { serde_json::to_string_pretty(&findings)? } else { findings.to_string() };
     writeln!(std::io::stdout(), "{text}")?;

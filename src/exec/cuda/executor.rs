@@ -340,6 +340,11 @@ impl Executor for CudaExecutor {
         }
     }
 
+    fn wait(&mut self) -> Result<(), DeviceError> {
+        self.context.enter()?;
+        self.stream.synchronize()
+    }
+
     fn fetch(
         &self,
         plan: PlanId,
