@@ -6,24 +6,28 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ironwarp::exec::cpu::{CpuExecutor, default_threads};
-use ironwarp::exec::reference::{ReferenceExecutor, Rounding};
-use ironwarp::exec::{Executor, FeedMut, PlanId};
+use ironwarp::bench::probe::Probe;
+use ironwarp::exec::Device;
+use ironwarp::op::Op;
 use ironwarp::op::concatenate::Concatenate;
 use ironwarp::op::expression::Expr;
 use ironwarp::op::gather::{Gather, GatherGradient};
+use ironwarp::op::layer_norm::{LayerNorm, LayerNormGradient};
 use ironwarp::op::matmul::Matmul;
 use ironwarp::op::pointwise::Pointwise;
 use ironwarp::op::reduce::{Reduce, Reduction};
-use ironwarp::op::softmax::Softmax;
-use ironwarp::op::softmax_cross_entropy::SoftmaxCrossEntropy;
-use ironwarp::op::{BufferId, Graph, Live, Mode, Op, Role};
-use ironwarp::plan::{Clip, Lasting, Plan, Request};
-use ironwarp::random;
+use ironwarp::op::rms_norm::{RmsNorm, RmsNormGradient};
+use ironwarp::op::slice::{Pad, Slice};
+use ironwarp::op::softmax::{Softmax, SoftmaxGradient};
+use ironwarp::op::softmax_cross_entropy::{
+    SoftmaxCrossEntropy, SoftmaxCrossEntropyGradient, SoftmaxCrossEntropyWithGradient,
+};
+use ironwarp::op::transpose::Transpose;
 use ironwarp::tensor::{DType, Shape, TensorType};
 
 /// Rows of every case: a few megabytes, past the second-level cache.
 const ROWS: usize = 2048;
+const WIDTH: usize = 512;
 const INDICES: u32 = 512;
 
 fn rows(dims: &[usize]) -> TensorType {
@@ -38,165 +42,133 @@ fn indices() -> TensorType {
     TensorType::new(DType::U32, Shape::rows(&[]))
 }
 
+type Ops = Vec<(&'static str, Arc<dyn Op>, Vec<TensorType>)>;
+
 /// One op of each family at a size of practice.
-fn cases() -> Vec<(&'static str, Arc<dyn Op>, Vec<TensorType>)> {
+fn cases() -> Ops {
+    let table = INDICES as usize;
+    let wide = || rows(&[WIDTH]);
+    let reduce = |reduction, axis| Arc::new(Reduce::new(reduction, &[axis], true));
+    let mut cases: Ops = vec![
+        ("matmul nt", Arc::new(Matmul::nt()), vec![wide(), fixed(&[512, WIDTH])]),
+        ("matmul tn", Arc::new(Matmul::tn()), vec![wide(), wide()]),
+        ("sum of rows", reduce(Reduction::Sum, 1), vec![wide()]),
+        ("sum of columns", reduce(Reduction::Sum, 0), vec![wide()]),
+        ("largest of rows", reduce(Reduction::Max, 1), vec![wide()]),
+        ("largest of columns", reduce(Reduction::Max, 0), vec![wide()]),
+        ("gather", Arc::new(Gather), vec![fixed(&[table, WIDTH]), indices()]),
+        ("gather gradient", Arc::new(GatherGradient { rows: table }), vec![indices(), wide()]),
+        ("concatenate", Arc::new(Concatenate { axis: 1 }), vec![rows(&[256]), rows(&[256])]),
+        ("slice", Arc::new(Slice { axis: 1, range: 128..384 }), vec![wide()]),
+        ("pad", Arc::new(Pad { axis: 1, before: 128, after: 128 }), vec![rows(&[256])]),
+        ("transpose", Arc::new(Transpose { axes: vec![0, 2, 1] }), vec![rows(&[16, 32])]),
+        (
+            "transpose heads",
+            Arc::new(Transpose { axes: vec![0, 2, 1, 3] }),
+            vec![rows(&[4, 4, 32])],
+        ),
+    ];
+    cases.extend(pointwise());
+    cases.extend(of_rows());
+    cases
+}
+
+fn pointwise() -> Ops {
     let x = Expr::input(0);
     let gelu = x.clone() * 0.5 * ((x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0);
-    let table = INDICES as usize;
+    let add = &x + Expr::input(1);
+    let wide = || rows(&[WIDTH]);
     vec![
-        ("matmul nt", Arc::new(Matmul::nt()), vec![rows(&[512]), fixed(&[512, 512])]),
-        ("matmul tn", Arc::new(Matmul::tn()), vec![rows(&[512]), rows(&[512])]),
-        (
-            "pointwise add",
-            Arc::new(Pointwise::new(2, &(&x + Expr::input(1)))),
-            vec![rows(&[512]); 2],
-        ),
-        ("pointwise gelu", Arc::new(Pointwise::new(1, &gelu)), vec![rows(&[512])]),
-        ("sum of rows", Arc::new(Reduce::new(Reduction::Sum, &[1], true)), vec![rows(&[512])]),
-        ("sum of columns", Arc::new(Reduce::new(Reduction::Sum, &[0], true)), vec![rows(&[512])]),
-        ("softmax", Arc::new(Softmax { log: false }), vec![rows(&[512])]),
-        (
-            "cross-entropy",
-            Arc::new(SoftmaxCrossEntropy { label_smoothing: 0.0 }),
-            vec![rows(&[512]), indices()],
-        ),
-        ("gather", Arc::new(Gather), vec![fixed(&[table, 512]), indices()]),
-        (
-            "gather gradient",
-            Arc::new(GatherGradient { rows: table }),
-            vec![indices(), rows(&[512])],
-        ),
-        ("concatenate", Arc::new(Concatenate { axis: 1 }), vec![rows(&[256]), rows(&[256])]),
+        ("pointwise add", Arc::new(Pointwise::new(2, &add)), vec![wide(), wide()]),
+        ("pointwise add bias", Arc::new(Pointwise::new(2, &add)), vec![wide(), fixed(&[WIDTH])]),
+        ("pointwise gelu", Arc::new(Pointwise::new(1, &gelu)), vec![wide()]),
+        ("pointwise tanh", Arc::new(Pointwise::new(1, &x.tanh())), vec![wide()]),
     ]
 }
 
-/// Neither zero nor constant; integers below [`INDICES`].
-fn value(feed: usize, i: usize) -> f64 {
-    f64::from(random::uniform(1, feed as u32, 0, i as u64))
+/// Ops that take whole rows.
+fn of_rows() -> Ops {
+    let (wide, one, parameter) = (|| rows(&[WIDTH]), || rows(&[]), || fixed(&[WIDTH]));
+    let (axes, epsilon, label_smoothing) = (1, 1e-5, 0.0);
+    let statistic = || rows(&[1]);
+    vec![
+        ("softmax", Arc::new(Softmax { log: false }), vec![wide()]),
+        ("softmax gradient", Arc::new(SoftmaxGradient { log: false }), vec![wide(), wide()]),
+        (
+            "cross-entropy",
+            Arc::new(SoftmaxCrossEntropy { label_smoothing }),
+            vec![wide(), indices()],
+        ),
+        (
+            "cross-entropy gradient",
+            Arc::new(SoftmaxCrossEntropyGradient { label_smoothing }),
+            vec![wide(), indices(), one(), one()],
+        ),
+        (
+            "cross-entropy with gradient",
+            Arc::new(SoftmaxCrossEntropyWithGradient { label_smoothing }),
+            vec![wide(), indices(), fixed(&[1])],
+        ),
+        (
+            "layer norm",
+            Arc::new(LayerNorm { axes, epsilon }),
+            vec![wide(), parameter(), parameter()],
+        ),
+        (
+            "layer norm gradient",
+            Arc::new(LayerNormGradient { axes, bias: true }),
+            vec![wide(), statistic(), statistic(), wide(), parameter()],
+        ),
+        ("rms norm", Arc::new(RmsNorm { axes, epsilon }), vec![wide(), parameter()]),
+        (
+            "rms norm gradient",
+            Arc::new(RmsNormGradient { axes }),
+            vec![wide(), statistic(), wide(), parameter()],
+        ),
+    ]
 }
 
-/// The op as a plan: feeds by position, its outputs kept.
-struct Case {
-    plan: Arc<Plan>,
-    lasting: Lasting,
-    feeds: Vec<BufferId>,
+fn probe(op: Arc<dyn Op>, inputs: &[TensorType]) -> Probe {
+    Probe::of_op(&Device::cpu(), op, inputs, ROWS, INDICES).expect("types fit")
 }
 
-impl Case {
-    fn new(op: Arc<dyn Op>, inputs: &[TensorType]) -> Case {
-        let mut graph = Graph::default();
-        let place =
-            |(i, ty): (usize, &TensorType)| graph.add(format!("x{i}"), ty.clone(), Role::Input);
-        let ids: Vec<_> = inputs.iter().enumerate().map(place).collect();
-        let outputs: Vec<_> = graph
-            .call(op, &ids, "op")
-            .expect("types fit")
-            .into_iter()
-            .enumerate()
-            .map(|(i, id)| (format!("y{i}"), id))
-            .collect();
-        let lasting = Lasting::new(&[], &[]);
-        let request = Request {
-            model: &graph,
-            outputs: &outputs,
-            losses: &[],
-            mode: Mode::Evaluation,
-            capacity: ROWS,
-            accumulate: false,
-            clip: Clip::None,
-            gradients: &[],
-        };
-        let plan = Arc::new(Plan::build(&request, &lasting).expect("a plan"));
-        let feeds = (0..inputs.len()).filter_map(|i| plan.feed(&format!("x{i}"))).collect();
-        Case { plan, lasting, feeds }
-    }
-
-    fn load(&self, executor: &mut dyn Executor) -> PlanId {
-        let id = executor.load(self.plan.clone()).expect("memory");
-        for (n, feed) in self.feeds.iter().enumerate() {
-            let fill = &mut |target: FeedMut<'_>| match target {
-                FeedMut::F32(t) => {
-                    t.iter_mut().enumerate().for_each(|(i, t)| *t = value(n, i) as f32)
-                }
-                FeedMut::U32(t) => t
-                    .iter_mut()
-                    .enumerate()
-                    .for_each(|(i, t)| *t = (value(n, i) * f64::from(INDICES)) as u32),
-            };
-            executor.feed(id, *feed, ROWS, fill).expect("memory");
-        }
-        executor.run(id, self.plan.forward.clone(), &LIVE).expect("the plan runs");
-        id
-    }
-
-    /// Largest difference of a result from the definition, relative to the largest result.
-    fn difference(&self, cpu: &CpuExecutor, id: PlanId) -> f64 {
-        let mut judge = ReferenceExecutor::new(&self.lasting, Rounding::None);
-        let reference = self.load(&mut judge);
-        let mut worst = 0.0f64;
-        for (_, output) in &self.plan.outputs {
-            let mut got = vec![0.0; self.plan.graph.ty(*output).shape.elements(ROWS)];
-            cpu.fetch(id, *output, ROWS, &mut got).expect("memory");
-            let wanted = judge.fetch_f64(reference, *output, ROWS);
-            let largest = wanted.iter().fold(1e-30f64, |m, x| m.max(x.abs()));
-            let errors = got.iter().zip(&wanted).map(|(g, w)| (f64::from(*g) - w).abs() / largest);
-            worst = errors.fold(worst, f64::max);
-        }
-        worst
-    }
-
-    fn bytes(&self) -> u64 {
-        let outputs = self.plan.outputs.iter().map(|(_, id)| id);
-        let each = self.feeds.iter().chain(outputs);
-        each.map(|id| self.plan.graph.ty(*id).bytes(ROWS) as u64).sum()
-    }
-
-    fn flops(&self) -> u64 {
-        let graph = &self.plan.graph;
-        graph.steps.iter().map(|step| step.op.flops(&graph.call_types(step), ROWS)).sum()
-    }
+/// Inputs and outputs.
+fn bytes(probe: &Probe) -> u64 {
+    let plan = &probe.plan;
+    let each = plan.feeds.iter().chain(&plan.outputs);
+    each.map(|(_, id)| plan.graph.ty(*id).bytes(ROWS) as u64).sum()
 }
-
-const LIVE: Live = Live { rows: ROWS, seed: 0, step: 1 };
 
 /// Best of some runs, in seconds.
-fn best(mut run: impl FnMut()) -> f64 {
-    let once = |_| {
+fn best(probe: &mut Probe) -> f64 {
+    let whole = 0..probe.plan.graph.steps.len();
+    let mut once = || {
         let started = Instant::now();
-        run();
+        probe.run(whole.clone()).expect("the plan runs");
         started.elapsed().as_secs_f64()
     };
-    (0..20).map(once).fold(f64::INFINITY, f64::min)
+    (0..20).map(|_| once()).fold(f64::INFINITY, f64::min)
 }
 
 fn ops(c: &mut Criterion) {
-    let seconds = |case: &Case| {
-        let mut cpu = CpuExecutor::new(&case.lasting, default_threads()).expect("threads start");
-        let id = case.load(&mut cpu);
-        best(|| cpu.run(id, case.plan.forward.clone(), &LIVE).expect("the plan runs"))
-    };
-    let product = Case::new(Arc::new(Matmul::nt()), &[rows(&[1024]), fixed(&[1024, 1024])]);
-    let gemm = product.flops() as f64 / seconds(&product);
+    let mut product = probe(Arc::new(Matmul::nt()), &[rows(&[1024]), fixed(&[1024, 1024])]);
+    let gemm = product.flops(0..1) as f64 / best(&mut product);
     println!("a product of {ROWS} x 1024 x 1024: {:.0} GFLOP/s", gemm / 1e9);
     let mut group = c.benchmark_group("ops");
     for (name, op, inputs) in cases() {
-        let case = Case::new(op, &inputs);
-        let mut cpu = CpuExecutor::new(&case.lasting, default_threads()).expect("threads start");
-        let id = case.load(&mut cpu);
-        // A sum of `ROWS` terms in f32 is off by far less, a wrong result by far more.
-        assert!(
-            case.difference(&cpu, id) < ROWS as f64 * f64::from(f32::EPSILON),
-            "{name} is wrong"
-        );
-        let run = || cpu.run(id, case.plan.forward.clone(), &LIVE).expect("the plan runs");
-        let width = (case.bytes() as usize / (8 * ROWS)).max(1);
+        let mut case = probe(op, &inputs);
+        let whole = 0..case.plan.graph.steps.len();
+        let problem = case.problem(whole.clone(), ROWS).expect("the plan runs");
+        assert!(problem.is_none(), "{name}: {problem:?}");
+        let width = (bytes(&case) as usize / (8 * ROWS)).max(1);
         let copy = Pointwise::new(1, &(Expr::input(0) * 0.999));
-        let copy = seconds(&Case::new(Arc::new(copy), &[rows(&[width])]));
-        let limit = copy.max(case.flops() as f64 / gemm);
-        println!("{name}: {:.0} % of the speed of a copy or product", 100.0 * limit / best(run));
-        group.throughput(Throughput::Bytes(case.bytes())).sample_size(20);
+        let copy = best(&mut probe(Arc::new(copy), &[rows(&[width])]));
+        let limit = copy.max(case.flops(whole.clone()) as f64 / gemm);
+        let share = 100.0 * limit / best(&mut case);
+        println!("{name}: {share:.0} % of the speed of a copy or product");
+        group.throughput(Throughput::Bytes(bytes(&case))).sample_size(20);
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
-            b.iter(|| cpu.run(id, case.plan.forward.clone(), &LIVE).expect("the plan runs"));
+            b.iter(|| case.run(whole.clone()).expect("the plan runs"));
         });
     }
     group.finish();

@@ -25,6 +25,8 @@
 //! | write an op of your own | [`op`], then register it in an [`op::Registry`] |
 //! | see what is computed | [`plan`], [`train::Trainer::describe_plan`] |
 
+#[cfg(feature = "cli")]
+pub mod bench;
 pub mod cpu;
 pub mod data;
 pub mod error;

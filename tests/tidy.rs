@@ -38,8 +38,10 @@ const HOUSE: House = &[
     ("data",   &["error", "tensor", "random"]),
     ("train",  &["error", "tensor", "random", "file", "op", "plan", "init", "metric", "layer",
                  "loss", "optim", "model", "exec", "data"]),
+    ("bench",  &["error", "tensor", "random", "cpu", "file", "op", "plan", "layer", "loss", "optim",
+                 "model", "exec", "data", "train"]),
     ("bin",    &["error", "tensor", "random", "file", "op", "plan", "init", "metric", "layer",
-                 "loss", "optim", "model", "exec", "data", "train"]),
+                 "loss", "optim", "model", "exec", "data", "train", "bench"]),
     ("prelude", &["init", "metric", "layer", "loss", "optim", "model", "exec", "data", "train"]),
 ];
 

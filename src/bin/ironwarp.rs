@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use ironwarp::exec::Device;
 use ironwarp::exec::doctor::Diagnosis;
-use ironwarp::model::Model;
-use ironwarp::train::{Trial, Tuning};
+use ironwarp::train::Trial;
 use serde::Serialize;
+
+#[path = "ironwarp/bench.rs"]
+mod bench;
+#[path = "ironwarp/tune.rs"]
+mod tune;
 
 /// Trains neural networks.
 #[derive(Parser)]
@@ -30,62 +33,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    Tune(Tune),
-}
-
-/// Measures on a GPU which form of each step trains a model fastest, and remembers it for later
-/// runs.
-///
-/// A form is, say, the tile of a matrix product. No choice changes a result. What is fastest is kept
-/// for this card, compiler and shape beside the compiled kernels. `Fit::tune` does the same at the
-/// start of a training, for what is not known yet.
-#[derive(Args)]
-struct Tune {
-    /// The model: a file that `Trainer::save` wrote, or a checkpoint.
-    #[arg(required_unless_present = "layers")]
-    model: Option<PathBuf>,
-    /// In place of a file: the widths of dense layers with ReLU between them, input first.
-    #[arg(
-        long, value_delimiter = ',', value_name = "WIDTHS", conflicts_with = "model",
-        value_parser = clap::value_parser!(u32).range(1..=1 << 20)
-    )]
-    layers: Option<Vec<u32>>,
-    /// Rows of a batch; what is measured holds for this number alone.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
-    batch: u32,
-    /// Trains on numbers (mean squared error); else on classes (cross-entropy), unless the file says
-    /// otherwise or there is one output.
-    #[arg(long)]
-    regression: bool,
-    /// The GPU's number.
-    #[arg(long, default_value_t = 0)]
-    device: usize,
-    /// One JSON object in place of the table.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Tune {
-    fn run(&self) -> anyhow::Result<Tuning> {
-        let (regression, batch) = (self.regression, self.batch as usize);
-        let model = self.layers.as_deref().map(dense).transpose()?;
-        let device = Device::cuda(self.device)?;
-        Ok(match (&self.model, model) {
-            (_, Some(model)) => Tuning::of(&model, regression, batch, &device)?,
-            (Some(path), None) => Tuning::of_file(path, regression, batch, &device)?,
-            (None, None) => anyhow::bail!("name a model file, or --layers"),
-        })
-    }
-}
-
-/// Dense layers of these widths with ReLU between them.
-fn dense(widths: &[u32]) -> anyhow::Result<Model> {
-    let [input, hidden @ .., output] = widths else {
-        anyhow::bail!("--layers needs two widths at least, that of the input first");
-    };
-    let model = Model::input(*input as usize);
-    let model = hidden.iter().fold(model, |model, width| model.dense(*width as usize).relu());
-    Ok(model.dense(*output as usize))
+    Tune(tune::Arguments),
+    Bench(bench::Arguments),
 }
 
 /// All that the doctor has to tell.
@@ -160,17 +109,19 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let (text, good) = match command {
+    match command {
         Command::Doctor { json } => {
             let findings = Findings::of_this_machine();
-            (shown(&findings, json)?, findings.are_good())
+            show(&findings, json)?;
+            Ok(if findings.are_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Tune(tune) => (shown(&tune.run()?, tune.json)?, true),
-    };
-    writeln!(std::io::stdout(), "{text}")?;
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Command::Tune(arguments) => tune::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+    }
 }
 
-fn shown(result: &(impl fmt::Display + Serialize), json: bool) -> anyhow::Result<String> {
-    Ok(if json { serde_json::to_string_pretty(result)? } else { result.to_string() })
+/// Prints a result for a reader, or as one JSON object.
+fn show(result: &(impl fmt::Display + Serialize), json: bool) -> anyhow::Result<()> {
+    let text = if json { serde_json::to_string_pretty(result)? } else { result.to_string() };
+    Ok(writeln!(std::io::stdout(), "{text}")?)
 }

@@ -68,6 +68,11 @@ impl Device {
         }
     }
 
+    /// Whether it is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.kind, Kind::Cpu(_))
+    }
+
     /// Why the device was chosen.
     pub fn reason(&self) -> &str {
         &self.reason

@@ -167,6 +167,14 @@ pub trait Executor: Send {
     /// then is reported by a later call.
     fn run(&mut self, plan: PlanId, steps: Range<usize>, live: &Live) -> Result<(), DeviceError>;
 
+    /// Waits until all that was asked for is done.
+    ///
+    /// # Errors
+    /// What failed since it was last waited for.
+    fn wait(&mut self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
     /// Reads a buffer of a plan for `rows` rows into `elements`; the step that wrote it must have
     /// been the last to use its place, which results always are.
     fn fetch(

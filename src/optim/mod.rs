@@ -57,3 +57,29 @@ pub trait Optimizer: Send + Sync {
         Ok(())
     }
 }
+
+impl<T: Optimizer + ?Sized> Optimizer for Box<T> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn learning_rate(&self) -> f64 {
+        (**self).learning_rate()
+    }
+
+    fn rule(&self) -> UpdateRule {
+        (**self).rule()
+    }
+
+    fn scalars(&self, step: &OptimizerStep, memory: &mut Vec<f64>, scalars: &mut Vec<f64>) {
+        (**self).scalars(step, memory, scalars);
+    }
+
+    fn hyper_parameters(&self) -> serde_json::Value {
+        (**self).hyper_parameters()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        (**self).check()
+    }
+}

@@ -96,7 +96,7 @@ impl Trained {
         let mut outputs = Vec::new();
         let mut inner = self.lock();
         inner.one_output()?;
-        let capacity = CAPACITIES.into_iter().find(|&c| c >= data.len()).unwrap_or(1024);
+        let capacity = Trained::capacity(data.len());
         let index = inner.plan(capacity)?;
         let Inner { session, plans } = &mut *inner;
         let plan = &plans[index];
@@ -134,6 +134,12 @@ impl Trained {
         self.predict(&preprocessing.apply(table)?)
     }
 
+    /// Rows of the plan that predicts so many rows, or as many of them as go at once.
+    pub fn capacity(rows: usize) -> usize {
+        let largest = CAPACITIES[CAPACITIES.len() - 1];
+        CAPACITIES.into_iter().find(|&c| c >= rows).unwrap_or(largest)
+    }
+
     /// The raw outputs for `rows` rows of the only input, into the caller's buffer. Allocates
     /// nothing once a call with as many rows has been made.
     ///
@@ -153,8 +159,7 @@ impl Trained {
             ))
             .into());
         }
-        let largest = CAPACITIES[CAPACITIES.len() - 1];
-        let capacity = CAPACITIES.into_iter().find(|&c| c >= rows).unwrap_or(largest);
+        let capacity = Trained::capacity(rows);
         let index = inner.plan(capacity)?;
         let Inner { session, plans } = &mut *inner;
         let plan = &plans[index];

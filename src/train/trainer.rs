@@ -16,7 +16,7 @@ use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
 use crate::model::{Model, Network, WithLosses};
 use crate::op::Mode;
 use crate::optim::Optimizer;
-use crate::plan::{Clip, Plan};
+use crate::plan::{Clip, Lasting, Plan};
 
 /// Options of a [`Trainer`], built up by method calls.
 pub struct TrainerBuilder<'a> {
@@ -218,6 +218,11 @@ impl Trainer {
     /// The model.
     pub fn network(&self) -> &Network {
         &self.session.network
+    }
+
+    /// The layout of lasting memory, which every plan of this trainer shares.
+    pub fn lasting(&self) -> &Lasting {
+        &self.session.lasting
     }
 
     /// Updates so far.

@@ -314,6 +314,11 @@ impl Executor for CudaExecutor {
         self.stream.replay(graph)
     }
 
+    fn wait(&mut self) -> Result<(), DeviceError> {
+        self.context.enter()?;
+        self.stream.synchronize()
+    }
+
     fn fetch(
         &self,
         plan: PlanId,
