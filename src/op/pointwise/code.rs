@@ -4,7 +4,11 @@
 //! of instructions for each outcome, in which the select is gone and what only the other branch
 //! needs too. An optimizer's step that is not accepted so costs nothing.
 
+use super::joined::{Joined, join};
 use crate::op::expression::{Binary, Node, Program, Unary};
+
+/// Most operands of an instruction.
+pub(super) const OPERANDS: usize = 6;
 
 /// Most conditions that choose the code; further ones choose values.
 const CONDITIONS: usize = 3;
@@ -23,7 +27,7 @@ pub(super) enum Place {
 }
 
 /// What a loop over a chunk computes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Work {
     Copy,
     Unary(Unary),
@@ -36,6 +40,8 @@ pub(super) enum Work {
     SubtractFrom,
     Select,
     Uniform(u32),
+    /// Several of the above.
+    Joined(Joined),
 }
 
 /// One loop over a chunk. The target is none of the operands.
@@ -43,7 +49,7 @@ pub(super) enum Work {
 pub(super) struct Instruction<P> {
     pub(super) work: Work,
     /// As many as the work needs; the rest are of no meaning.
-    pub(super) operands: [P; 3],
+    pub(super) operands: [P; OPERANDS],
     pub(super) target: P,
 }
 
@@ -62,6 +68,13 @@ pub(super) struct Code<P> {
     /// Operands that are read, each once.
     pub(super) operands: Vec<usize>,
     pub(super) registers: usize,
+}
+
+impl Code<Place> {
+    fn push(&mut self, work: Work, [x, y, z]: [Place; 3], target: Place) {
+        let operands = [x, y, z, x, x, x];
+        self.instructions.push(Instruction { work, operands, target });
+    }
 }
 
 /// A program's nodes by kind.
@@ -154,6 +167,7 @@ impl<Old: Fn(usize) -> Option<usize>> Writer<'_, Old> {
         let mut draft = Draft { writer: self, stand, results, last, inner: vec![], code };
         draft.join();
         draft.write();
+        draft.code.instructions = join(draft.code.instructions);
         draft.code
     }
 
@@ -261,7 +275,7 @@ impl<Old: Fn(usize) -> Option<usize>> Draft<'_, Old> {
             if let Work::Uniform(_) = work {
                 operands = [target; 3];
             }
-            self.code.instructions.push(Instruction { work, operands, target });
+            self.code.push(work, operands, target);
             let inner = self.inner[i].into_iter().flat_map(|inner| nodes[inner].operands());
             let read = node.operands().chain(inner).map(|o| self.stand[o]);
             for operand in read.filter(|o| !joined[*o]) {
@@ -276,8 +290,7 @@ impl<Old: Fn(usize) -> Option<usize>> Draft<'_, Old> {
         for (j, &r) in self.results.iter().enumerate() {
             let (operands, target) = ([places[r]; 3], Place::Output(j));
             if places[r] != target {
-                let work = Work::Copy;
-                self.code.instructions.push(Instruction { work, operands, target });
+                self.code.push(Work::Copy, operands, target);
             }
         }
     }

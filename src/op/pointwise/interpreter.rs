@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 use super::code::{Code, Instruction, Parts, Place, Work, parts};
+use super::joined;
 use super::layout::Layout;
 use super::loops::{add_to, binary, pair, select, subtract_from, unary};
 use crate::cpu::simd;
@@ -304,7 +305,8 @@ impl simd::Vectorised for Run<'_, '_, '_> {
 /// else's, and the scratch is as large as the interpreter says.
 #[inline(always)]
 unsafe fn execute(code: &Code<At>, bases: &Bases, n: usize, live: &Live, first: u64) {
-    for Instruction { work, operands: [x, y, z], target } in &code.instructions {
+    for Instruction { work, operands, target } in &code.instructions {
+        let [x, y, z, ..] = operands;
         // SAFETY: `n` elements are there, as the caller promises.
         let start = |at: &At| unsafe { bases[at.base].add(at.offset) };
         // SAFETY: as above; what is read in an instruction is not written in it.
@@ -319,6 +321,9 @@ unsafe fn execute(code: &Code<At>, bases: &Bases, n: usize, live: &Live, first: 
             Work::AddTo => add_to(read(x), out),
             Work::SubtractFrom => subtract_from(read(x), out),
             Work::Select => select(read(x), read(y), read(z), out),
+            Work::Joined(several) => {
+                joined::run(several, std::array::from_fn(|i| read(&operands[i])), out);
+            }
             Work::Uniform(stream) => {
                 random::fill_uniform(live.seed, stream, live.step, first, out);
             }

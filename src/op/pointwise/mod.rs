@@ -6,6 +6,7 @@
 
 mod code;
 mod interpreter;
+mod joined;
 mod kernel;
 mod launch;
 mod layout;
