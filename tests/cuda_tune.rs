@@ -68,9 +68,9 @@ fn child() {
             let tuning = trainer.tune(&data, &fit()).expect("measures");
             let now = session.counts();
             assert_eq!(tuning.steps.len(), 5);
-            // The table and graphs of a burst are made again when they are needed.
+            // The table, graphs and events of a burst are made again when they are needed.
             assert!(now.device_bytes <= before.device_bytes, "{before:?} and {now:?}");
-            assert!(now.graphs <= before.graphs && now.events == before.events);
+            assert!(now.graphs <= before.graphs && now.events <= before.events);
             drop(trainer);
             assert!(session.counts().nothing_lives(), "{:?}", session.counts());
         }
