@@ -151,19 +151,12 @@ fn kernels_agree_with_the_definitions_in_every_order() {
 #[test]
 fn whole_numbers_are_exact() {
     let Some(session) = emulator::session() else { return };
-    let (mut cases, mut counts) = (0, [0; 2]);
-    for (exact, order) in ExactCases::all(has_cuda_form).iter().zip(Order::ALL.iter().cycle()) {
-        let (thread_order, block_order) = (*order, *order);
+    let mut orders = Order::ALL.iter().cycle();
+    ExactCases::check("the device", has_cuda_form, |exact| {
+        let order = *orders.next().expect("there are orders");
+        let (thread_order, block_order) = (order, order);
         session.configure(Settings { thread_order, block_order, ..session.settings() });
         let make = |lasting: &_| CudaExecutor::new(lasting, 0, Replay::Graph).expect("a device");
-        let more = exact.compare(&exact.model.load(make).run(&exact.inputs));
-        cases += exact.count;
-        counts = [counts[0] + more[0], counts[1] + more[1]];
-    }
-    let [numbers, others] = counts;
-    println!(
-        "counted: {cases} cases of whole numbers on the device, {numbers} results, {others} of them not \
-         zero: all exact"
-    );
-    assert!(2 * others > numbers, "mostly zeros show little");
+        exact.model.load(make).run(&exact.inputs)
+    });
 }

@@ -7,10 +7,11 @@ use std::thread::Scope;
 use std::time::Duration;
 
 use super::evaluation::weight_sum;
-use super::filling::{Filling, Rows};
+use super::filling::Filling;
 use super::fit::{Epoch, SHUFFLE};
 use super::options::Fit;
 use super::progress::Display;
+use super::rows::Rows;
 use super::session::{LoadedPlan, Session, Source, gather};
 use super::trainer::Trainer;
 use crate::data::Dataset;
@@ -26,6 +27,14 @@ pub(super) struct At<'a, 'f> {
     pub(super) plan: usize,
     pub(super) epoch: &'a Epoch,
     pub(super) order: &'a Permutation,
+}
+
+impl At<'_, '_> {
+    /// The rows of the batch that begins at a place of the epoch.
+    fn batch(&self, start: usize) -> Rows {
+        let end = self.data.len().min(start + self.fit.batch);
+        Rows::new(self.fit.shuffle.then(|| self.order.clone()), start..end)
+    }
 }
 
 /// Bursts under way.
@@ -122,8 +131,7 @@ impl Trainer {
             Holding::Parts { steps, parts } => {
                 let mut indices = Vec::new();
                 let fill = move |part: &mut dyn Part, rows: &Rows| {
-                    indices.clear();
-                    indices.extend(rows.indices());
+                    rows.write(&mut indices);
                     for (feed, source) in &sources {
                         gather(data, *source, &indices, part.feed(*feed, indices.len()))?;
                     }
@@ -160,7 +168,7 @@ impl Trainer {
             let places = first * batch..rows.min((first + count) * batch);
             first += count;
             left -= count;
-            Some(Rows { order, places })
+            Some(Rows::new(order, places))
         })
     }
 
@@ -277,7 +285,8 @@ impl Trainer {
         }
         session.proceed()?;
         let start = self.run().batch * at.fit.batch;
-        let rows: Vec<_> = places(at, start).collect();
+        let mut rows = Vec::new();
+        at.batch(start).write(&mut rows);
         self.step(at.data, at.fit, at.plan, at.epoch, &rows)?;
         let step = self.run().step;
         Ok(TrainError::State(format!(
@@ -305,26 +314,19 @@ impl Trainer {
         let rate = self.rate(at.fit, at.epoch, step);
         self.write_scalars(rate)?;
         let start = (self.run().batch + ahead) * at.fit.batch;
-        let rows = places(at, start);
-        let live_rows = rows.len();
-        let weight = weight_sum(at.data, rows);
+        let rows = at.batch(start);
+        let weight = weight_sum(at.data, rows.iter());
         self.session.set_share(weight, 1)?;
         self.session.set_first(true)?;
         self.state.step += 1;
         self.state.pass += 1;
-        let live = Live { rows: live_rows, seed: self.seed, step: self.state.pass };
+        let live = Live { rows: rows.places().len(), seed: self.seed, step: self.state.pass };
         let order = at.fit.shuffle.then_some(at.order);
         let (session, loaded) = self.split_plan(at.plan);
         let resident = session.resident();
         resident.queue(loaded.id, &live, start as u64, order);
         Ok(weight)
     }
-}
-
-/// The rows of the batch that begins at a place of the epoch.
-fn places<'a>(at: &At<'a, '_>, start: usize) -> impl ExactSizeIterator<Item = usize> + use<'a> {
-    let (end, shuffle, order) = (at.data.len().min(start + at.fit.batch), at.fit.shuffle, at.order);
-    (start..end).map(move |i| if shuffle { order.get(i as u64) as usize } else { i })
 }
 
 /// A limit of steps as a number of them.

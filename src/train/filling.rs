@@ -6,24 +6,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
+use super::rows::Rows;
 use crate::error::{Result, TrainError};
 use crate::exec::Part;
-use crate::random::Permutation;
-
-/// The rows of one burst.
-pub(super) struct Rows {
-    /// Their order in the epoch, if it is not the data's own.
-    pub(super) order: Option<Permutation>,
-    pub(super) places: Range<usize>,
-}
-
-impl Rows {
-    /// The rows in the order of their use.
-    pub(super) fn indices(&self) -> impl ExactSizeIterator<Item = usize> {
-        let order = self.order.as_ref();
-        self.places.clone().map(move |i| order.map_or(i, |order| order.get(i as u64) as usize))
-    }
-}
 
 type Job = (Box<dyn Part>, Rows);
 
@@ -86,7 +71,7 @@ impl<'scope> Filling<'scope> {
             resume_unwind(panic);
         };
         result?;
-        assert_eq!(rows.places, places, "invariant: bursts are sent as they were foreseen");
+        assert_eq!(rows.places(), places, "invariant: bursts are sent as they were foreseen");
         Ok(part)
     }
 
@@ -120,12 +105,12 @@ mod tests {
 
     /// Bursts of ten rows, in their order.
     fn tens(count: usize) -> impl Iterator<Item = Rows> {
-        (0..count).map(|i| Rows { order: None, places: 10 * i..10 * (i + 1) })
+        (0..count).map(|i| Rows::new(None, 10 * i..10 * (i + 1)))
     }
 
     fn fill(part: &mut dyn Part, rows: &Rows) -> Result<()> {
-        if let FeedMut::U32(to) = part.feed(BufferId(0), rows.places.len()) {
-            to.iter_mut().zip(rows.indices()).for_each(|(to, row)| *to = row as u32);
+        if let FeedMut::U32(to) = part.feed(BufferId(0), rows.iter().len()) {
+            to.iter_mut().zip(rows.iter()).for_each(|(to, row)| *to = row as u32);
         }
         Ok(())
     }
@@ -146,7 +131,7 @@ mod tests {
     #[test]
     fn an_error_comes_in_its_turn_and_the_thread_ends() {
         std::thread::scope(|scope| {
-            let refuse = |_: &mut dyn Part, rows: &Rows| match rows.places.start {
+            let refuse = |_: &mut dyn Part, rows: &Rows| match rows.places().start {
                 10 => Err(DataError::Invalid("planted".into()).into()),
                 _ => Ok(()),
             };

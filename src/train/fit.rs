@@ -11,6 +11,7 @@ use super::history::{EpochRecord, History, Stop};
 use super::interrupt;
 use super::options::Fit;
 use super::progress::Display;
+use super::rows::Rows;
 use super::state::{Best, Run};
 use super::trainer::Trainer;
 use crate::data::Dataset;
@@ -85,11 +86,7 @@ impl Trainer {
                 } else {
                     let start = self.run().batch * step_rows;
                     let end = epoch.rows.min(start + step_rows);
-                    indices.clear();
-                    indices.extend(start..end);
-                    if fit.shuffle {
-                        order.fill(start as u64, &mut indices);
-                    }
+                    Rows::new(fit.shuffle.then(|| order.clone()), start..end).write(&mut indices);
                     let loss = self.step(data, fit, plan, &epoch, &indices)?;
                     let run = self.run();
                     display.step(run.epoch + 1, run.batch, epoch.steps, loss);

@@ -14,6 +14,7 @@ mod interrupt;
 mod number;
 mod options;
 mod progress;
+mod rows;
 mod run;
 mod session;
 mod state;

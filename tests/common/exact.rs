@@ -164,8 +164,27 @@ pub struct ExactCases {
 }
 
 impl ExactCases {
+    /// Compares all cases of `wanted` ops, as `run` computes them on a device of this name, and tells
+    /// how many there were.
+    pub fn check(
+        place: &str,
+        wanted: impl Fn(&Case) -> bool,
+        mut run: impl FnMut(&ExactCases) -> Vec<Vec<f32>>,
+    ) {
+        let (mut cases, mut numbers, mut others) = (0, 0, 0);
+        for exact in Self::all(wanted) {
+            let [more, not_zero] = exact.compare(&run(&exact));
+            (cases, numbers, others) = (cases + exact.count, numbers + more, others + not_zero);
+        }
+        println!(
+            "counted: {cases} cases of whole numbers on {place}, {numbers} results, {others} of them \
+             not zero: all exact"
+        );
+        assert!(2 * others > numbers, "mostly zeros show little");
+    }
+
     /// All cases with an exact output or gradient among those that are wanted.
-    pub fn all(wanted: impl Fn(&Case) -> bool) -> Vec<ExactCases> {
+    fn all(wanted: impl Fn(&Case) -> bool) -> Vec<ExactCases> {
         let mut by_rows: BTreeMap<usize, Vec<Case>> = BTreeMap::new();
         for case in Registry::standard().cases().into_iter().filter(wanted) {
             let (plan, _) = SmallModel::of_case(&case).with_gradients().build();
@@ -192,7 +211,7 @@ impl ExactCases {
     }
 
     /// Compares exactly and returns how many numbers there were, and how many of them are not zero.
-    pub fn compare(&self, got: &[Vec<f32>]) -> [usize; 2] {
+    fn compare(&self, got: &[Vec<f32>]) -> [usize; 2] {
         let mut counts = [0; 2];
         assert_eq!(got.len(), self.expected.len());
         for (i, (got, expected)) in got.iter().zip(&self.expected).enumerate() {

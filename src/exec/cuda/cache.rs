@@ -44,24 +44,38 @@ pub(super) struct Ingredients<'a> {
 }
 
 impl Ingredients<'_> {
-    /// The entry's key: XXH3, 128 bits, over all parts, each led by its length.
+    /// The entry's key.
     pub(super) fn key(&self) -> u128 {
-        let mut hash = Xxh3::new();
-        let mut part = |bytes: &[u8]| {
-            hash.update(&(bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
+        let mut key = Key::default();
         let mut options: Vec<&String> = self.options.iter().collect();
         options.sort_unstable();
-        part(self.text.as_bytes());
-        part(&(options.len() as u64).to_le_bytes());
+        key.part(self.text);
+        key.part((options.len() as u64).to_le_bytes());
         for option in options {
-            part(option.as_bytes());
+            key.part(option);
         }
-        part(self.architecture.as_bytes());
-        part(format!("{}.{}", self.nvrtc.0, self.nvrtc.1).as_bytes());
-        part(self.version.as_bytes());
-        hash.digest128()
+        key.part(self.architecture);
+        key.part(format!("{}.{}", self.nvrtc.0, self.nvrtc.1));
+        key.part(self.version);
+        key.finish()
+    }
+}
+
+/// Makes a key: XXH3, 128 bits, over all parts, each led by its length.
+#[derive(Default)]
+pub(super) struct Key(Xxh3);
+
+impl Key {
+    /// Adds a part.
+    pub(super) fn part(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// The key.
+    pub(super) fn finish(&self) -> u128 {
+        self.0.digest128()
     }
 }
 

@@ -8,10 +8,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::Card;
-use super::cache::Cache;
+use super::cache::{Cache, Key};
 use super::compile::Compiler;
 use crate::op::launch::{Launch, Launches};
 
@@ -73,23 +72,19 @@ impl Choices {
 
     /// What a choice among these alternatives is kept under.
     pub(super) fn key(&self, alternatives: &Alternatives) -> u128 {
-        let mut hash = Xxh3::new();
-        let mut part = |bytes: &[u8]| {
-            hash.update(&(bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        part(self.card.as_bytes());
+        let mut key = Key::default();
+        key.part(&self.card);
         for (name, launches) in alternatives {
-            part(name.as_bytes());
+            key.part(name);
             for launch in &launches.list {
                 let Launch { kernel, entry, grid, threads, shared, arguments } = launch;
-                part(kernel.source().as_bytes());
+                key.part(kernel.source());
                 let constants = kernel.constants();
                 let rest = (constants, entry, grid, threads, shared, arguments);
-                part(format!("{rest:?}").as_bytes());
+                key.part(format!("{rest:?}"));
             }
         }
-        hash.digest128()
+        key.finish()
     }
 
     /// The choice under a key, as an index into the alternatives.

@@ -79,11 +79,7 @@ impl Op for SoftmaxCrossEntropyWithGradient {
         let mut arguments = vec![input(0), input(1), input(1), input(2), output(0), output(1)];
         arguments.extend([Argument::Scratch(0), Argument::Tickets]);
         let entry = ("softmax_cross_entropy_with_gradient", Form::Both, arguments);
-        let mut launches = launches(self.label_smoothing, types, capacity, target, entry);
-        let by_row = types.inputs[2].shape.has_rows();
-        for launch in &mut launches.list {
-            launch.kernel = launch.kernel.clone().constant("BY_ROW", u32::from(by_row));
-        }
+        let launches = launches(self.label_smoothing, types, capacity, target, entry);
         let rows = row_shape(&types.inputs[0]).elements(capacity);
         Some(Launches { scratch: rows * size_of::<f32>(), tickets: 1, ..launches })
     }

@@ -51,10 +51,12 @@ fn launches(
     let rows = Rows::new(&types.inputs[0], 1);
     let smoothing = smoothing as f32;
     let hard = types.inputs[1].dtype == DType::U32;
+    let by_row = types.inputs.last().is_some_and(|upstream| upstream.shape.has_rows());
     let kernel = launch::Kernel::new("softmax_cross_entropy")
         .constant("LOSS", u32::from(form != Form::Gradient))
         .constant("GRADIENT", u32::from(form != Form::Loss))
         .constant("HARD", u32::from(hard))
+        .constant("BY_ROW", u32::from(by_row))
         .float("SHARE", 1.0 - smoothing)
         .float("REST", smoothing / rows.width as f32);
     let arrays = if hard { 1 } else { 2 };
