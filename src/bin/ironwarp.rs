@@ -4,7 +4,9 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+use ironwarp::Error;
 use ironwarp::exec::Device;
 use ironwarp::exec::doctor::Diagnosis;
 use ironwarp::train::Trial;
@@ -12,19 +14,47 @@ use serde::Serialize;
 
 #[path = "ironwarp/bench.rs"]
 mod bench;
+#[path = "ironwarp/format.rs"]
+mod format;
+#[path = "ironwarp/inspect.rs"]
+mod inspect;
+#[path = "ironwarp/outcome.rs"]
+mod outcome;
+#[path = "ironwarp/predict.rs"]
+mod predict;
+#[path = "ironwarp/settings.rs"]
+mod settings;
+#[path = "ironwarp/train.rs"]
+mod train;
 #[path = "ironwarp/tune.rs"]
 mod tune;
 
 /// Trains neural networks.
 #[derive(Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "\
+Exit code: 0, done; 1, the answer is no (no usable GPU, something got slower), or it failed for a
+reason of no other code; 2, asked wrongly; 3, the data or a file is not as it must be; 4, the device
+can't be used or failed; 130, interrupted, after saving what there was."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
+/// The data or a file is not as it must be.
+const BAD_INPUT: u8 = 3;
+/// The device can't be used, or failed.
+const NO_DEVICE: u8 = 4;
+/// Somebody pressed Ctrl-C, as shells count it.
+const INTERRUPTED: u8 = 130;
+
 #[derive(Subcommand)]
 enum Command {
+    Train(train::Arguments),
+    Predict(predict::Arguments),
+    Inspect(inspect::Arguments),
     /// Tells what training on an NVIDIA GPU needs, what of it is here, and what to do about the
     /// rest; then trains one step on each GPU and compares it with the CPU's. Fails where no GPU
     /// can be used or one computes wrongly.
@@ -35,6 +65,11 @@ enum Command {
     },
     Tune(tune::Arguments),
     Bench(bench::Arguments),
+    /// Prints a script that completes this program's arguments in a shell.
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// All that the doctor has to tell.
@@ -102,14 +137,26 @@ impl fmt::Display for Findings {
 }
 
 fn main() -> ExitCode {
-    run(Arguments::parse().command).unwrap_or_else(|error| {
+    let flags = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&flags).unwrap_or_else(|error| error.exit());
+    run(arguments.command, &flags).unwrap_or_else(|error| {
         eprintln!("Error: {error:#}");
-        ExitCode::FAILURE
+        match error.downcast_ref() {
+            Some(Error::Data(_) | Error::File(_)) => ExitCode::from(BAD_INPUT),
+            Some(Error::Device(_)) => ExitCode::from(NO_DEVICE),
+            _ => ExitCode::FAILURE,
+        }
     })
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn run(command: Command, flags: &ArgMatches) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Train(arguments) => {
+            let own = flags.subcommand().map_or(flags, |(_, own)| own);
+            train::run(&arguments, own)
+        }
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Doctor { json } => {
             let findings = Findings::of_this_machine();
             show(&findings, json)?;
@@ -117,6 +164,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "ironwarp", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

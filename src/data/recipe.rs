@@ -1,7 +1,7 @@
 //! What is to be done to a table's columns, before it is fitted.
 
 use super::column::Values;
-use super::dataset::Dataset;
+use super::dataset::{Dataset, Task};
 use super::preprocessing::TargetTransform;
 use super::split::{Parts, fold_rows, fold_rows_stratified, split_rows, split_rows_stratified};
 use super::table::{Kind, Table};
@@ -226,6 +226,19 @@ impl Recipe {
     /// [`Preprocessing::inverse_transform_targets`](super::Preprocessing::inverse_transform_targets).
     pub fn standardize_target(self) -> Self {
         Recipe { standardize_target: true, ..self }
+    }
+
+    /// What the target asks for.
+    ///
+    /// # Errors
+    /// As [`Recipe::build`], as far as the target is concerned.
+    pub fn task(&self) -> Result<Task, DataError> {
+        Ok(match self.target_transform(&self.rows()?)? {
+            TargetTransform::Classes { classes, .. } => {
+                Task::Classification { classes: classes.len() }
+            }
+            TargetTransform::Numbers(targets) => Task::Regression { outputs: targets.len() },
+        })
     }
 
     /// The dataset of all rows, fitted on all rows.

@@ -1,6 +1,6 @@
 //! Tables: typed columns of raw cells, before any preprocessing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::recipe::Recipe;
@@ -114,6 +114,22 @@ impl TableColumn {
         self.number(row).is_none() && self.word(row).is_none()
     }
 
+    /// Number of different numbers or words, missing cells aside.
+    pub fn distinct(&self) -> usize {
+        match &self.cells {
+            Cells::Numbers(numbers) => {
+                let bits = |x: &f64| if *x == 0.0 { 0 } else { x.to_bits() };
+                let known = numbers.iter().filter(|x| !x.is_nan());
+                known.map(bits).collect::<HashSet<_>>().len()
+            }
+            Cells::Categories { words, codes } => {
+                let mut met = vec![false; words.len()];
+                codes.iter().filter(|&&code| code != MISSING).for_each(|&c| met[c as usize] = true);
+                met.into_iter().filter(|&met| met).count()
+            }
+        }
+    }
+
     /// Number of missing cells.
     pub fn missing(&self) -> usize {
         (0..self.len()).filter(|&row| self.is_missing(row)).count()
@@ -210,6 +226,15 @@ impl Table {
     /// The column of a name.
     pub fn column(&self, name: &str) -> Option<&TableColumn> {
         self.places.get(name).map(|&place| &self.columns[place])
+    }
+
+    /// The table without some columns; names of none are passed over.
+    ///
+    /// # Errors
+    /// If no column is left.
+    pub fn without<N: AsRef<str>>(mut self, names: &[N]) -> Result<Table, DataError> {
+        self.columns.retain(|column| !names.iter().any(|name| name.as_ref() == column.name));
+        Table::from_parts(self.source, self.lines, self.columns)
     }
 
     /// The rows of these indices, in this order.

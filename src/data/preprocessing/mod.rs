@@ -204,20 +204,20 @@ impl Preprocessing {
         inputs.chain(targets)
     }
 
+    /// Names of a table's columns that are not known: neither input nor target nor ignored.
+    pub fn unknown_columns<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a str> {
+        let inputs = self.inputs.iter().map(|input| &input.column);
+        let known = inputs.chain(self.target.columns()).chain(&self.ignored);
+        let known: HashSet<&str> = known.map(String::as_str).collect();
+        let names = table.columns().iter().map(|column| column.name());
+        names.filter(move |name| !known.contains(name))
+    }
+
     /// Refuses a table that lacks an input column or has one that is not known.
     fn check_columns(&self, table: &Table) -> Result<(), DataError> {
-        let known: HashSet<&str> = self
-            .inputs
-            .iter()
-            .map(|input| &input.column)
-            .chain(self.target.columns())
-            .chain(&self.ignored)
-            .map(String::as_str)
-            .collect();
         let missing = self.inputs.iter().map(|input| input.column.as_str());
         let missing = quoted(missing.filter(|name| table.column(name).is_none()));
-        let names = table.columns().iter().map(|column| column.name());
-        let unknown = quoted(names.filter(|name| !known.contains(*name)));
+        let unknown = quoted(self.unknown_columns(table));
         let mut problems = Vec::new();
         if !missing.is_empty() {
             problems.push(format!("it lacks {missing}"));

@@ -1,0 +1,42 @@
+//! How a CSV file is written, for every command that reads one.
+
+use std::path::Path;
+
+use clap::Args;
+use ironwarp::data::Csv;
+
+/// What a CSV file does not say of itself.
+#[derive(Args)]
+pub(crate) struct Format {
+    /// The first line is data, and columns are named 0, 1, ...
+    #[arg(long)]
+    pub(crate) no_header: bool,
+    /// What stands between fields: a character, or `tab`
+    #[arg(long, value_name = "CHARACTER", default_value = ",")]
+    pub(crate) delimiter: String,
+    /// Words that stand for a missing cell, beside the empty one
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    pub(crate) missing_words: Vec<String>,
+}
+
+impl Format {
+    /// Opens a file of this format.
+    pub(crate) fn open(&self, path: &Path) -> anyhow::Result<Csv<'static>> {
+        let words: Vec<_> = self.missing_words.iter().map(String::as_str).collect();
+        let delimiter = self.delimiter_byte()?;
+        let csv = Csv::open(path).map_err(ironwarp::Error::from)?;
+        let csv = csv.delimiter(delimiter).missing_words(&words);
+        Ok(if self.no_header { csv.no_header() } else { csv })
+    }
+
+    fn delimiter_byte(&self) -> anyhow::Result<u8> {
+        match self.delimiter.as_bytes() {
+            b"tab" => Ok(b'\t'),
+            [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() => Ok(*byte),
+            _ => anyhow::bail!(
+                "the delimiter is one character that is no letter or digit, or `tab`, not `{}`",
+                self.delimiter
+            ),
+        }
+    }
+}

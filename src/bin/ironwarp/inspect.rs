@@ -1,0 +1,138 @@
+//! `ironwarp inspect`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use ironwarp::data::{InputTransform, Preprocessing, Scaling, TargetTransform, Transform};
+use ironwarp::exec::Device;
+use ironwarp::file::TensorFile;
+use ironwarp::train::Trained;
+use serde::Serialize;
+
+/// Shows what is in a model's file: layers, tensors, and what becomes of a table's columns.
+///
+/// Nothing of the file is run, and its hash is checked.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// A model, a checkpoint, or any safetensors file
+    file: PathBuf,
+    /// One JSON object in place of the text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is in a file.
+#[derive(Serialize)]
+struct Contents {
+    file: PathBuf,
+    bytes: u64,
+    /// `model`, `checkpoint`, or `weights` without either.
+    kind: String,
+    parameters: usize,
+    tensors: Vec<Tensor>,
+    preprocessing: Option<Preprocessing>,
+    #[serde(skip)]
+    summary: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Tensor {
+    name: String,
+    dtype: String,
+    shape: Vec<usize>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    super::show(&contents(&arguments.file)?, arguments.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn contents(path: &PathBuf) -> anyhow::Result<Contents> {
+    let file = TensorFile::read(path).map_err(ironwarp::Error::from)?;
+    let described = |tensor: (&String, &ironwarp::tensor::HostTensor)| Tensor {
+        name: tensor.0.clone(),
+        dtype: tensor.1.dtype().to_string(),
+        shape: tensor.1.shape().to_vec(),
+    };
+    let kind = file.metadata.as_ref().and_then(|metadata| metadata["kind"].as_str());
+    let model = kind.map(|_| Trained::load(path, Device::cpu())).transpose()?;
+    Ok(Contents {
+        file: path.clone(),
+        bytes: std::fs::metadata(path)?.len(),
+        kind: kind.unwrap_or("weights").into(),
+        parameters: file
+            .tensors
+            .values()
+            .map(|tensor| tensor.shape().iter().product::<usize>())
+            .sum(),
+        tensors: file.tensors.iter().map(described).collect(),
+        preprocessing: model.as_ref().and_then(|model| model.preprocessing().cloned()),
+        summary: model.map(|model| model.summary()),
+    })
+}
+
+impl fmt::Display for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}, {} bytes", self.file.display(), self.kind, self.bytes)?;
+        if let Some(summary) = &self.summary {
+            writeln!(f, "\n{summary}")?;
+        }
+        writeln!(f, "\n{:<32} {:<6} Shape", "Tensor", "Type")?;
+        for tensor in &self.tensors {
+            writeln!(f, "{:<32} {:<6} {:?}", tensor.name, tensor.dtype, tensor.shape)?;
+        }
+        match &self.preprocessing {
+            None => write!(f, "\nNo preprocessing: it reads arrays."),
+            Some(preprocessing) => table(f, preprocessing),
+        }
+    }
+}
+
+/// What becomes of a table's columns.
+fn table(f: &mut fmt::Formatter<'_>, preprocessing: &Preprocessing) -> fmt::Result {
+    writeln!(f, "\n{:<24} Becomes", "Column")?;
+    for InputTransform { column, transform } in preprocessing.inputs() {
+        writeln!(f, "{column:<24} {}", described(transform))?;
+    }
+    match preprocessing.target() {
+        TargetTransform::Classes { column, classes } => {
+            write!(f, "\nTarget {column}: one of {}: {}", classes.len(), some(classes))
+        }
+        TargetTransform::Numbers(targets) => targets.iter().try_for_each(|target| {
+            write!(f, "\nTarget {}: a number{}", target.column, scaled(target.scaling))
+        }),
+    }
+}
+
+fn described(transform: &Transform) -> String {
+    let filled = |fill: Option<String>| fill.map_or(String::new(), |x| format!(", {x} if missing"));
+    match transform {
+        Transform::Number { fill, scaling } => {
+            format!("number{}{}", filled(fill.map(|x| x.to_string())), scaled(*scaling))
+        }
+        Transform::OneHot { fill, categories } => {
+            let count = categories.len();
+            format!("{count} features{}: {}", filled(fill.clone()), some(categories))
+        }
+        Transform::Ordinal { fill, categories } => {
+            format!("place among {}{}", some(categories), filled(fill.clone()))
+        }
+    }
+}
+
+fn scaled(scaling: Scaling) -> String {
+    match scaling {
+        Scaling::None => String::new(),
+        Scaling::Standard { mean, deviation } => format!(", (x - {mean:.6}) / {deviation:.6}"),
+        Scaling::MinMax { min, max } => format!(", from {min}..{max} to 0..1"),
+    }
+}
+
+/// The first of some words.
+fn some(words: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let shown = words[..words.len().min(SHOWN)].join(", ");
+    if words.len() > SHOWN { format!("{shown}, ...") } else { shown }
+}

@@ -1,0 +1,325 @@
+//! How `ironwarp train` trains: each setting once, as a flag and as a line of a TOML file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use ironwarp::data::{Impute, Recipe, Task};
+use ironwarp::layer::activation::Activation as Function;
+use serde::{Deserialize, Serialize};
+
+use super::format::Format;
+
+/// Everything that can be said about a training. What is `None` follows from the data, and is
+/// written down by [`Settings::settle`].
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Settings {
+    /// The table to learn from: a CSV file, which may be gzipped
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<PathBuf>,
+    /// The column to predict; all others are inputs
+    #[arg(long, short, value_name = "COLUMN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<String>,
+    /// Columns that are no inputs [default: those of words that most rows have for themselves]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ignore: Option<Vec<String>>,
+    /// What the target is [default: classes if it is words or a few whole numbers from 0]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) task: Option<Kind>,
+    /// The first line is data, and columns are named 0, 1, ...
+    #[arg(long)]
+    pub(crate) no_header: bool,
+    /// What stands between fields: a character, or `tab`
+    #[arg(long, value_name = "CHARACTER", default_value = ",")]
+    pub(crate) delimiter: String,
+    /// Words that stand for a missing cell, beside the empty one
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    pub(crate) missing_words: Vec<String>,
+    /// What becomes of a missing cell
+    #[arg(long, default_value = "median")]
+    pub(crate) missing: Missing,
+    /// What becomes of numbers
+    #[arg(long, default_value = "standard")]
+    pub(crate) scale: Scale,
+    /// What becomes of words
+    #[arg(long, default_value = "one-hot")]
+    pub(crate) encoding: Encoding,
+    /// Share of the rows that only the final test sees
+    #[arg(long, value_name = "SHARE", default_value = "0.2")]
+    pub(crate) test: f64,
+    /// Share of the other rows that tells when to stop
+    #[arg(long, value_name = "SHARE", default_value = "0.15")]
+    pub(crate) validation: f64,
+    /// Rows of rare classes count more, so that all classes count alike
+    #[arg(long)]
+    pub(crate) balanced: bool,
+    /// Widths of the hidden layers; 0 for none
+    #[arg(long, value_name = "WIDTHS", value_delimiter = ',', default_value = "128,64")]
+    pub(crate) hidden: Vec<usize>,
+    /// Follows every hidden layer
+    #[arg(long, default_value = "relu")]
+    pub(crate) activation: Activation,
+    /// Share of the hidden values that a training step leaves out
+    #[arg(long, value_name = "SHARE", default_value = "0")]
+    pub(crate) dropout: f64,
+    /// How weights follow from gradients
+    #[arg(long, default_value = "adam-w")]
+    pub(crate) optimizer: Optimizer,
+    /// Halved when the validation loss stands still for a third of the patience [default: 0.002, of
+    /// sgd 0.01]
+    #[arg(long, value_name = "RATE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) learning_rate: Option<f64>,
+    /// How fast weights shrink by themselves [default: of adam-w 0.01, else 0]
+    #[arg(long, value_name = "DECAY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) weight_decay: Option<f64>,
+    /// Rows per step [default: 32 to 512, by the number of rows]
+    #[arg(long, value_name = "ROWS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) batch: Option<usize>,
+    /// Passes over the rows at most
+    #[arg(long, value_name = "COUNT", default_value = "200")]
+    pub(crate) epochs: usize,
+    /// Epochs without a better validation loss before training stops
+    #[arg(long, value_name = "EPOCHS", default_value = "15")]
+    pub(crate) patience: usize,
+    /// Of splits, initial weights and the order of rows
+    #[arg(long, default_value = "0")]
+    pub(crate) seed: u64,
+    /// Where to train: cpu, cuda:N, or auto, a GPU if there is one
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    /// The model's file; the settings come beside it, as TOML [default: named after the target]
+    #[arg(long, short, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What a target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// One of several classes
+    Classification,
+    /// A number
+    Regression,
+}
+
+/// What becomes of missing cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Missing {
+    /// The median of the training rows, or their most frequent word
+    Median,
+    /// The mean of the training rows, or their most frequent word
+    Mean,
+    /// The most frequent number or word of the training rows
+    MostFrequent,
+    /// The row is left out
+    Drop,
+}
+
+/// What becomes of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Scale {
+    /// Mean 0 and deviation 1
+    Standard,
+    /// From 0 to 1
+    MinMax,
+    /// As they are
+    None,
+}
+
+/// What becomes of words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Encoding {
+    /// A feature for each word
+    OneHot,
+    /// The word's place in the sorted list
+    Ordinal,
+}
+
+/// An activation by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Activation {
+    Relu,
+    Gelu,
+    Silu,
+    Tanh,
+    Sigmoid,
+}
+
+/// An optimizer by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Optimizer {
+    Adam,
+    AdamW,
+    /// With momentum 0.9
+    Sgd,
+}
+
+impl Default for Settings {
+    /// What the flags say when none is given.
+    fn default() -> Self {
+        let flags = Settings::augment_args(Command::new("train")).get_matches_from(["train"]);
+        Settings::from_arg_matches(&flags).expect("invariant: no flag is required")
+    }
+}
+
+impl Settings {
+    /// The settings of a file, and over them those that are given as flags.
+    pub(crate) fn over_file(&self, flags: &ArgMatches, path: &Path) -> anyhow::Result<Settings> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("can't read the settings {}", path.display()))?;
+        let of_file = || format!("in the settings {}", path.display());
+        let mut all = toml::Table::try_from(self)?;
+        // Read as settings first: only so an error names the line.
+        toml::from_str::<Settings>(&text).with_context(of_file)?;
+        for (name, value) in toml::from_str::<toml::Table>(&text).with_context(of_file)? {
+            let flag = flags.value_source(&name.replace('-', "_"));
+            if flag != Some(ValueSource::CommandLine) {
+                all.insert(name, value);
+            }
+        }
+        Ok(all.try_into()?)
+    }
+
+    /// How the table is written.
+    pub(crate) fn format(&self) -> Format {
+        Format {
+            no_header: self.no_header,
+            delimiter: self.delimiter.clone(),
+            missing_words: self.missing_words.clone(),
+        }
+    }
+
+    /// What is done to the columns.
+    pub(crate) fn recipe(&self, recipe: Recipe) -> Recipe {
+        let recipe = match self.task {
+            Some(Kind::Classification) => recipe.classification(),
+            Some(Kind::Regression) => recipe.regression(),
+            None => recipe,
+        };
+        let ignored: Vec<_> = self.ignore.iter().flatten().map(String::as_str).collect();
+        // A row without its target is of no use, whatever is said of inputs.
+        let recipe = recipe.ignore(&ignored).drop_missing().standardize_target();
+        let recipe = match self.missing {
+            Missing::Median => recipe.impute(Impute::MostFrequent).impute(Impute::Median),
+            Missing::Mean => recipe.impute(Impute::MostFrequent).impute(Impute::Mean),
+            Missing::MostFrequent => recipe.impute(Impute::MostFrequent),
+            Missing::Drop => recipe,
+        };
+        let recipe = match self.scale {
+            Scale::Standard => recipe.standardize(),
+            Scale::MinMax => recipe.min_max(),
+            Scale::None => recipe,
+        };
+        match self.encoding {
+            Encoding::OneHot => recipe.one_hot(),
+            Encoding::Ordinal => recipe.ordinal(),
+        }
+    }
+
+    /// Writes down what follows from the data: from its task, and its number of training rows.
+    pub(crate) fn settle(&mut self, task: Task, rows: usize) {
+        self.task = Some(match task {
+            Task::Classification { .. } => Kind::Classification,
+            _ => Kind::Regression,
+        });
+        self.hidden.retain(|&width| width > 0);
+        // About two hundred steps an epoch, where the rows are many or few enough for that.
+        self.batch.get_or_insert((rows / 200).next_power_of_two().clamp(32, 512));
+        self.learning_rate();
+        self.weight_decay();
+    }
+
+    /// The rate that is asked for, or the optimizer's own.
+    pub(crate) fn learning_rate(&mut self) -> f64 {
+        let sgd = self.optimizer == Optimizer::Sgd;
+        *self.learning_rate.get_or_insert(if sgd { 0.01 } else { 0.002 })
+    }
+
+    /// The decay that is asked for, or the optimizer's own.
+    pub(crate) fn weight_decay(&mut self) -> f64 {
+        let decoupled = self.optimizer == Optimizer::AdamW;
+        *self.weight_decay.get_or_insert(if decoupled { 0.01 } else { 0.0 })
+    }
+
+    /// Refuses shares that leave no rows.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        for (name, share) in [("test", self.test), ("validation", self.validation)] {
+            anyhow::ensure!(share > 0.0 && share < 1.0, "--{name} is {share}; it must be in 0..1");
+        }
+        Ok(())
+    }
+}
+
+impl Activation {
+    /// The layer.
+    pub(crate) fn layer(self) -> Function {
+        match self {
+            Activation::Relu => Function::Relu,
+            Activation::Gelu => Function::Gelu,
+            Activation::Silu => Function::Silu,
+            Activation::Tanh => Function::Tanh,
+            Activation::Sigmoid => Function::Sigmoid,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(arguments: &[&str]) -> (Settings, ArgMatches) {
+        let command = Settings::augment_args(Command::new("train").no_binary_name(true));
+        let matches = command.get_matches_from(arguments);
+        (Settings::from_arg_matches(&matches).unwrap(), matches)
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_flag_stands_over_the_file_and_the_file_over_defaults() {
+        let file = file("target = \"a\"\nepochs = 7\nhidden = [3]\nbalanced = true\n");
+        let (given, matches) = flags(&["--epochs", "200", "--scale", "min-max"]);
+        let settings = given.over_file(&matches, file.path()).unwrap();
+        assert_eq!(settings.target.as_deref(), Some("a"));
+        assert_eq!((settings.epochs, settings.hidden.as_slice()), (200, &[3][..]));
+        assert_eq!((settings.scale, settings.balanced), (Scale::MinMax, true));
+        assert_eq!((settings.patience, settings.learning_rate), (15, None));
+    }
+
+    #[test]
+    fn what_was_settled_is_read_back_as_it_was() {
+        let (mut settings, _) = flags(&["data.csv", "--target", "a", "--hidden", "0"]);
+        settings.settle(Task::Classification { classes: 3 }, 10_000);
+        assert_eq!((settings.batch, settings.hidden.len()), (Some(64), 0));
+        assert_eq!((settings.learning_rate, settings.weight_decay), (Some(0.002), Some(0.01)));
+        let file = file(&toml::to_string(&settings).unwrap());
+        let (none, matches) = flags(&[]);
+        assert_eq!(none.over_file(&matches, file.path()).unwrap(), settings);
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_with_its_line() {
+        let (none, matches) = flags(&[]);
+        let wrong = file("epochs = 3\nepoch = 4\n");
+        let error = format!("{:#}", none.over_file(&matches, wrong.path()).unwrap_err());
+        assert!(error.contains("line 2") && error.contains("unknown field `epoch`"), "{error}");
+    }
+}

@@ -1,0 +1,217 @@
+//! `ironwarp train`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{ArgMatches, Args};
+use ironwarp::Error;
+use ironwarp::data::{Dataset, Kind as Cells, Recipe, Table, Task};
+use ironwarp::exec::Device;
+use ironwarp::file::{check_target, write_atomically};
+use ironwarp::model::Model;
+use ironwarp::optim::schedule::Plateau;
+use ironwarp::optim::{Adam, AdamW, Sgd};
+use ironwarp::train::{EarlyStopping, Fit, History, Progress, Stop, Trainer};
+
+use super::outcome::{Outcome, Scores, constant};
+use super::settings::{Optimizer, Settings};
+
+/// Learns to predict a column of a table from the others.
+///
+/// Reads the table, fills or drops missing cells, scales numbers and encodes words, keeps rows apart
+/// for a test, trains a network until it gets no better on other rows kept apart, and compares it
+/// on the test with a linear model, trained the same way, and with the best constant answer. The
+/// model's file holds all that `ironwarp predict` needs. The settings that were used are written
+/// beside it; `--config` takes them again, and makes the same model bit for bit.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ironwarp train houses.csv --target price
+  ironwarp train flowers.csv -t species --hidden 64,64 --dropout 0.1 -o flowers.safetensors
+  ironwarp train --config flowers.toml --seed 7")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// Settings from a TOML file; flags stand over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One JSON object in place of the text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Rows for training, for stopping and for the test.
+pub(crate) struct Parts {
+    pub(crate) train: Dataset,
+    pub(crate) validation: Dataset,
+    pub(crate) test: Dataset,
+}
+
+/// A training that is done.
+pub(crate) struct Training {
+    pub(crate) settings: Settings,
+    pub(crate) parts: Parts,
+    pub(crate) device: Device,
+    pub(crate) parameters: usize,
+    /// The model, and the settings.
+    pub(crate) files: [PathBuf; 2],
+}
+
+pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let mut settings = match &arguments.config {
+        Some(path) => arguments.settings.over_file(flags, path)?,
+        None => arguments.settings.clone(),
+    };
+    settings.check()?;
+    let say = |line: &dyn std::fmt::Display| -> anyhow::Result<()> {
+        match arguments.json {
+            true => Ok(()),
+            false => Ok(writeln!(std::io::stdout(), "{line}")?),
+        }
+    };
+    let device: Device = settings.device.parse().map_err(Error::from)?;
+    let target = settings.target.clone().context("name the column to predict with --target")?;
+    let data = settings.data.as_deref().context("name a CSV file to learn from")?;
+    let table = settings.format().open(data)?.read().map_err(Error::from)?;
+    say(&format!("{} rows, {} columns", table.len(), table.columns().len()))?;
+    if let Some(ignored) = ignore_names(&mut settings, &table, &target) {
+        let why = "most rows have a word of their own there; --ignore says otherwise";
+        say(&format!("Ignored: {ignored}: {why}"))?;
+    }
+    let recipe = settings.recipe(table.target(&target).map_err(Error::from)?);
+    let parts = split(&settings, &recipe)?;
+    settings.settle(parts.train.task(), parts.train.len());
+    let out = settings.out.get_or_insert_with(|| file_of(&target));
+    let out = out.clone();
+    check_target(&out).map_err(Error::from)?;
+    say(&parts.text(&target))?;
+
+    let model = network(&settings, &parts.train, &settings.hidden);
+    say(&format!("\n{model}\nDevice: {device}: {}\n", device.reason()))?;
+    let progress = if arguments.json { Progress::Lines } else { Progress::Auto };
+    let (mut trainer, history) = fit(&mut settings, &model, &device, &parts, progress)?;
+    let scores = Scores::of(&mut trainer, &parts.test)?;
+    let files = save(&settings, &trainer, out)?;
+    drop(trainer);
+    let interrupted = history.stop == Stop::Interrupt;
+    let linear = match interrupted {
+        true => None,
+        false => {
+            let model = network(&settings, &parts.train, &[]);
+            let (mut trainer, _) = fit(&mut settings, &model, &device, &parts, Progress::Silent)?;
+            Some(Scores::of(&mut trainer, &parts.test)?)
+        }
+    };
+    let constant = constant(&parts.train, &parts.test)?;
+    let training =
+        Training { settings, parts, device, parameters: model.parameter_count()?, files };
+    super::show(
+        &Outcome::new(&training, &history, [Some(scores), linear, Some(constant)]),
+        arguments.json,
+    )?;
+    Ok(if interrupted { ExitCode::from(super::INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// The model's file, and that of the settings beside it.
+fn save(settings: &Settings, trainer: &Trainer, model: PathBuf) -> anyhow::Result<[PathBuf; 2]> {
+    trainer.save(&model)?;
+    let beside = model.with_extension("toml");
+    write_atomically(&beside, toml::to_string(&settings)?.as_bytes()).map_err(Error::from)?;
+    Ok([model, beside])
+}
+
+/// Ignores columns of words that most rows have for themselves, such as names: they tell nothing
+/// of rows to come, and would be a feature each. Says which, unless the user said what to ignore.
+fn ignore_names(settings: &mut Settings, table: &Table, target: &str) -> Option<String> {
+    if settings.ignore.is_some() {
+        return None;
+    }
+    let inputs = table.columns().iter().filter(|column| column.name() != target);
+    let words = inputs.filter(|column| column.kind() == Cells::Category);
+    let mostly_different = words.filter(|column| column.distinct() * 2 > table.len());
+    let names: Vec<String> = mostly_different.map(|column| column.name().into()).collect();
+    let text = (!names.is_empty()).then(|| names.join(", "));
+    settings.ignore = Some(names);
+    text
+}
+
+/// Three parts, all fitted on the rows that are not of the test.
+fn split(settings: &Settings, recipe: &Recipe) -> ironwarp::Result<Parts> {
+    let seed = settings.seed;
+    let classes = matches!(recipe.task()?, Task::Classification { .. });
+    let (rest, test) = match classes {
+        true => recipe.split_stratified(1.0 - settings.test, seed)?,
+        false => recipe.split(1.0 - settings.test, seed)?,
+    };
+    let (train, validation) = match classes {
+        true => rest.split_stratified(1.0 - settings.validation, seed)?,
+        false => rest.split(1.0 - settings.validation, seed)?,
+    };
+    let train = match settings.balanced {
+        true => {
+            let weights = train.balanced_class_weights()?;
+            train.with_class_weights(&weights)?
+        }
+        false => train,
+    };
+    Ok(Parts { train, validation, test })
+}
+
+impl Parts {
+    fn text(&self, target: &str) -> String {
+        let [train, validation, test] =
+            [&self.train, &self.validation, &self.test].map(|d| d.len());
+        let what = match self.train.classes() {
+            0 => "a number".to_string(),
+            classes => format!("one of {classes} classes"),
+        };
+        let features = self.train.features();
+        format!(
+            "Target: {target}, {what}, from {features} features\nRows: {train} for training, \
+             {validation} to tell when to stop, {test} for the test"
+        )
+    }
+}
+
+/// Hidden layers of these widths, and the output that the data asks for.
+fn network(settings: &Settings, data: &Dataset, hidden: &[usize]) -> Model {
+    let input = Model::input(data.features());
+    let model = hidden.iter().fold(input, |model, &width| {
+        let model = model.dense(width).layer(settings.activation.layer());
+        if settings.dropout == 0.0 { model } else { model.dropout(settings.dropout) }
+    });
+    model.dense(data.task().outputs())
+}
+
+/// Trains until the validation loss gets no better.
+fn fit(
+    settings: &mut Settings,
+    model: &Model,
+    device: &Device,
+    parts: &Parts,
+    progress: Progress,
+) -> ironwarp::Result<(Trainer, History)> {
+    let (rate, decay) = (settings.learning_rate(), settings.weight_decay());
+    let builder = match settings.optimizer {
+        Optimizer::Adam => Trainer::new(model, Adam::new(rate).weight_decay(decay)),
+        Optimizer::AdamW => Trainer::new(model, AdamW::new(rate).weight_decay(decay)),
+        Optimizer::Sgd => Trainer::new(model, Sgd::new(rate).momentum(0.9).weight_decay(decay)),
+    };
+    let mut trainer = builder.device(device.clone()).seed(settings.seed).build()?;
+    let patience = settings.patience as u64 / 3;
+    let plateau = Plateau { factor: 0.5, patience, ..Plateau::default() };
+    let fit = Fit::epochs(settings.epochs).validate(&parts.validation).progress(progress);
+    let fit = settings.batch.iter().fold(fit, |fit, &rows| fit.batch(rows));
+    let fit = fit.early_stopping(EarlyStopping::patience(settings.patience));
+    let fit = fit.reduce_on_plateau("validation_loss", plateau).stop_on_interrupt();
+    let history = trainer.fit(&parts.train, fit)?;
+    Ok((trainer, history))
+}
+
+/// A file of the target's name in this folder.
+fn file_of(target: &str) -> PathBuf {
+    let plain = |c: char| if c.is_alphanumeric() || "-_".contains(c) { c } else { '_' };
+    PathBuf::from(target.chars().map(plain).collect::<String>() + ".safetensors")
+}

@@ -1,0 +1,171 @@
+//! `ironwarp train`, `predict` and `inspect`, as a user runs them.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn ironwarp(folder: &Path, arguments: &[&str]) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ironwarp"));
+    program.args(arguments).current_dir(folder).env("CUDA_VISIBLE_DEVICES", "");
+    program
+}
+
+/// What the program says on success.
+fn said(folder: &Path, arguments: &[&str]) -> String {
+    let Output { status, stdout, stderr } = ironwarp(folder, arguments).output().expect("it runs");
+    let errors = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "{arguments:?}: {status}\n{errors}");
+    String::from_utf8(stdout).expect("text")
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&said(folder, arguments)).expect("one JSON value alone")
+}
+
+/// How a failing call ends, and why.
+fn failed(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = ironwarp(folder, arguments).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && !text.contains("panicked"), "{arguments:?}\n{text}");
+    (output.status.code(), text)
+}
+
+/// Rents of flats: 50 by the district, 10 a room; some cells missing, a street of its own each.
+fn flats(folder: &Path) {
+    let mut text = String::from("street,rooms,district,rent,\"sunny, or not\"\n");
+    for row in 0..600 {
+        let (rooms, district) = (row * 7 % 5 + 1, ["east", "north", "west"][row * 11 % 3]);
+        let rent = 10 * rooms + 50 * (row * 11 % 3) + row % 2;
+        let rooms = if row % 50 == 7 { String::new() } else { rooms.to_string() };
+        let sunny = ["yes", "\"no, never\""][row % 2];
+        writeln!(text, "{row} Elm St,{rooms},{district},{rent},{sunny}").unwrap();
+    }
+    fs::write(folder.join("flats.csv"), text).unwrap();
+}
+
+const SHORT: [&str; 8] =
+    ["--hidden", "16", "--epochs", "40", "--batch", "16", "--learning-rate", "0.01"];
+
+fn train<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [&["train", "flats.csv"][..], arguments, &SHORT].concat()
+}
+
+#[test]
+fn from_a_table_to_predictions() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    flats(folder);
+    let text = said(folder, &train(&["--target", "rent"]));
+    for part in ["Ignored: street", "Rows: 408 for training, 72", "6 features", "linear model"] {
+        assert!(text.contains(part), "`{part}` is not in\n{text}");
+    }
+    let result =
+        json(folder, &train(&["--target", "rent", "--json", "--out", "again.safetensors"]));
+    let [rmse, constant] = ["test_rmse", "baseline_constant"].map(|n| result[n].as_f64().unwrap());
+    assert!(rmse < constant / 4.0, "{result:#}");
+    assert!(result["baseline_linear"].is_f64() && result["task"] == "regression", "{result:#}");
+    let model = fs::read(folder.join("rent.safetensors")).unwrap();
+    assert_eq!(fs::read(folder.join("again.safetensors")).unwrap(), model, "not the same bits");
+
+    // The settings that were written make the same model again.
+    said(folder, &["train", "--config", "rent.toml", "--out", "third.safetensors"]);
+    assert_eq!(fs::read(folder.join("third.safetensors")).unwrap(), model);
+
+    // Columns in another order, one unknown, the target and an ignored one not there.
+    let new = "district,unknown,\"sunny, or not\",rooms\nwest,1,yes,5\neast,2,\"no, never\",1\n";
+    fs::write(folder.join("new.csv"), new).unwrap();
+    let told = said(folder, &["predict", "rent.safetensors", "new.csv"]);
+    let lines: Vec<&str> = told.lines().collect();
+    let rents: Vec<f64> = lines[1..].iter().map(|line| line.parse().unwrap()).collect();
+    assert!(lines[0] == "rent" && rents.len() == 2, "{told}");
+    assert!((rents[0] - 150.0).abs() < 30.0 && (rents[1] - 11.0).abs() < 30.0, "{told}");
+    said(folder, &["predict", "rent.safetensors", "new.csv", "--out", "rents.csv"]);
+    assert_eq!(fs::read_to_string(folder.join("rents.csv")).unwrap(), told);
+
+    let inside = json(folder, &["inspect", "rent.safetensors", "--json"]);
+    assert_eq!((&inside["kind"], &inside["parameters"]), (&"model".into(), &(7 * 16 + 17).into()));
+    let text = said(folder, &["inspect", "rent.safetensors"]);
+    assert!(text.contains("3 features, east if missing: east, north, west"), "{text}");
+}
+
+#[test]
+fn words_are_classes() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    flats(folder);
+    let result = json(folder, &train(&["--target", "district", "--json", "--balanced"]));
+    assert_eq!(result["task"], "classification");
+    assert!(result["test_accuracy"].as_f64().unwrap() > 0.9, "{result:#}");
+    let told = said(folder, &["predict", "district.safetensors", "flats.csv", "--probabilities"]);
+    let mut lines = told.lines();
+    assert_eq!(lines.next(), Some("district,district=east,district=north,district=west"));
+    let sums = lines.map(|line| line.split(',').skip(1).map(|x| x.parse::<f64>().unwrap()).sum());
+    let sums: Vec<f64> = sums.collect();
+    assert!(sums.len() == 600 && sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5), "{told}");
+    let rows = json(folder, &["predict", "district.safetensors", "flats.csv", "--json"]);
+    assert!(rows[599]["district"].is_string() && rows[599]["probability"].is_f64(), "{rows}");
+}
+
+#[test]
+fn codes_tell_what_went_wrong() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    flats(folder);
+    fs::write(folder.join("bad.csv"), "a,b\n1,2\n3\n").unwrap();
+    fs::write(folder.join("bad.toml"), "target = \"rent\"\nepoch = 3\n").unwrap();
+    fs::write(folder.join("no.safetensors"), "no model").unwrap();
+    for (code, arguments, why) in [
+        (2, &["train", "flats.csv", "--epochs", "many"][..], "invalid value 'many'"),
+        (1, &["train", "flats.csv"], "name the column to predict with --target"),
+        (1, &["train", "--config", "bad.toml"], "unknown field `epoch`"),
+        (1, &["train", "flats.csv", "-t", "rent", "--test", "1.5"], "--test is 1.5"),
+        (3, &["train", "none.csv", "-t", "rent"], "none.csv"),
+        (3, &["train", "bad.csv", "-t", "b"], "`bad.csv`, line 3: 1 fields, but the header has 2"),
+        (3, &["train", "flats.csv", "-t", "cost"], "there is no column `cost`"),
+        (3, &["train", "flats.csv", "-t", "rent", "-o", "none/x"], "none"),
+        (4, &["train", "flats.csv", "-t", "rent", "--device", "cuda:0"], "`cuda:0` is not usable"),
+        (3, &["predict", "no.safetensors", "flats.csv"], "no.safetensors"),
+        (3, &["inspect", "none.safetensors"], "none.safetensors"),
+    ] {
+        let (found, text) = failed(folder, arguments);
+        assert!(found == Some(code) && text.contains(why), "{arguments:?}: {found:?}\n{text}");
+    }
+}
+
+/// Ctrl-C ends the training; what was learned is tested and saved.
+#[test]
+fn an_interrupt_saves_what_there_is() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    flats(folder);
+    let mut arguments = train(&["--target", "rent", "--json"]);
+    arguments.extend(["--patience", "3000"]);
+    let epochs = arguments.iter().position(|text| *text == "40").unwrap();
+    arguments[epochs] = "3000";
+    let mut program = ironwarp(folder, &arguments);
+    let mut running = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("Epoch"));
+    let number = running.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &number]).status().unwrap().success());
+    lines.for_each(drop);
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let result: Value = serde_json::from_slice(&output.stdout).expect("the result all the same");
+    assert_eq!(result["stop"], "Interrupt");
+    assert!(folder.join("rent.safetensors").exists());
+}
+
+#[test]
+fn shells_are_helped() {
+    let folder = TempDir::new().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = said(folder.path(), &["completions", shell]);
+        assert!(script.contains("predict") && script.contains("weight-decay"), "{shell}");
+    }
+}
