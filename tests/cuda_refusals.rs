@@ -93,3 +93,39 @@ fn emulated_each_machine_is_told_what_it_lacks() {
         assert!(output.status.success(), "{name}: {text}");
     }
 }
+
+/// Names the NVRTC that a child is to find.
+const WANTED: &str = "IRONWARP_TEST_NVRTC";
+
+/// A child of the test below; without a parent it does nothing.
+#[test]
+fn child_with_two() {
+    let Ok(wanted) = std::env::var(WANTED) else { return };
+    let session = emulator::session().expect("the parent had one");
+    session.configure(Settings { driver_version: 12080, ..session.settings() });
+    let found = Diagnosis::of_this_machine().nvrtc.path.expect("there are two");
+    assert_eq!(found, std::path::Path::new(&wanted));
+}
+
+/// A toolkit of CUDA 13 before a package of CUDA 12, which a driver of CUDA 12 needs.
+#[test]
+fn emulated_a_name_of_any_version_comes_after_the_version_that_fits() {
+    let Some(_session) = emulator::session() else { return };
+    let stand_in = Diagnosis::of_this_machine().nvrtc.path.expect("the emulator's");
+    let folder = tempfile::tempdir().expect("a folder");
+    let [toolkit, package] = ["toolkit", "package"].map(|name| folder.path().join(name));
+    let files = [
+        toolkit.join("libnvrtc.so"),
+        toolkit.join("libnvrtc.so.13"),
+        package.join("libnvrtc.so.12"),
+    ];
+    for file in &files {
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::copy(&stand_in, file).expect("a copy");
+    }
+    let mut child = Command::new(std::env::current_exe().expect("this program"));
+    child.args(["--exact", "child_with_two", "--nocapture"]).env(WANTED, &files[2]);
+    child.env("IRONWARP_CUDA_PATH", std::env::join_paths([&toolkit, &package]).expect("paths"));
+    let output = child.output().expect("a child");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
