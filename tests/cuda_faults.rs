@@ -177,3 +177,34 @@ fn emulated_a_driver_that_does_not_start() {
         );
     }
 }
+
+#[test]
+fn emulated_a_kernel_fault_loses_no_checkpoint() {
+    let Some(session) = emulator::session() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let x = Array2::from_shape_fn((12, 1), |(i, _)| (i * 5 % 7) as f32 / 7.0);
+    let y: Array1<f32> = (0..12).map(|i| (i % 2) as f32).collect();
+    let data = Dataset::from_arrays(x, y).expect("sound data");
+    let (model, fit) = (Model::input(1).dense(1), || Fit::epochs(9).batch(4));
+    let fit = || fit().progress(Progress::Silent).checkpoints(Checkpoints::new(folder.path()));
+    let build = |device| {
+        Trainer::new(&model, Sgd::new(0.1)).device(device).seed(1).build().expect("builds")
+    };
+    let mut trainer = build(Device::cuda(0).expect("a device"));
+    trainer.fit(&data, fit().step_limit(4)).expect("trains");
+    let saved = trainer.parameter("dense_1.weight").expect("a parameter");
+    // A kernel of the next run writes where it must not; a later call tells.
+    session.fail(session.calls().len() as u64 + 20, 700);
+    for _ in 0..2 {
+        let error = trainer.fit(&data, fit()).expect_err("the device is lost");
+        let Error::Device(DeviceError::Lost { message, .. }) = &error else { panic!("{error}") };
+        assert!(message.contains("CUDA_ERROR_ILLEGAL_ADDRESS (700)"), "{error}");
+        assert!(error.to_string().contains("resume from the last checkpoint"), "{error}");
+    }
+    drop(trainer);
+    assert!(session.counts().nothing_lives(), "{:?}", session.counts());
+    let mut resumed = build(Device::cpu());
+    resumed.resume(folder.path().join("last.safetensors")).expect("it is whole");
+    assert_eq!(resumed.steps(), 4);
+    assert_eq!(resumed.parameter("dense_1.weight").expect("a parameter"), saved);
+}

@@ -24,6 +24,11 @@ fn wrong_shapes_name_the_layer() {
          differ"
     );
     assert_eq!(
+        refused(Model::input(0).dense(2)),
+        "layer `dense_1`, operation `matmul`: matmul of [B, 0] and [2, 0]: there is nothing to add up, \
+         the inner dimension is 0"
+    );
+    assert_eq!(
         refused(Model::input(1 << 40).dense(1 << 40)),
         "layer `dense_1`: no memory holds its parameter `dense_1.weight` [1099511627776, \
          1099511627776]"

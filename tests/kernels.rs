@@ -104,6 +104,27 @@ fn jobs(everything: bool) -> Vec<Job> {
             }
         }
     }
+    jobs.extend(wide_jobs(&calls));
+    jobs
+}
+
+/// One kernel of each entry for buffers whose indices need 64 bits, which no test has the memory to run.
+fn wide_jobs(calls: &[Call]) -> Vec<Job> {
+    let (mut jobs, mut known) = (Vec::new(), HashSet::new());
+    let target = Target { capability: FULL };
+    for (op, types, _) in calls.iter().filter(|(_, types, _)| types.inputs[0].shape.has_rows()) {
+        let rows = (1 << 31) / types.inputs[0].shape.elements(1).max(1) + 1;
+        for Launch { kernel, entry, .. } in
+            op.launches(types, rows, &target).unwrap_or_default().list
+        {
+            let wide =
+                kernel.constants().iter().any(|(name, value)| name == "WIDE" && value == "1");
+            if wide && known.insert((kernel.name().to_string(), entry)) {
+                jobs.push(Job { kernel, entry, capability: FULL });
+            }
+        }
+    }
+    assert!(jobs.len() >= 12, "only {} entries with wide indices", jobs.len());
     jobs
 }
 

@@ -156,9 +156,10 @@ fn is_what_cudarc_calls(library: &Library) -> bool {
 fn open_nvrtc(places: &[Place], driver_major: Option<u32>) -> Result<Library, Missing> {
     let names = ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"];
     let search = |names: &[&'static str]| search("NVRTC", names, c"nvrtcVersion", places);
-    // A driver of CUDA 12 can't load what NVRTC 13 makes, so that comes last there.
+    // A driver of CUDA 12 can't load what NVRTC 13 makes, so that comes last there, and with it the name
+    // that any version has.
     let library = match driver_major {
-        Some(..=12) => search(&names[1..]).or_else(|_| search(&names)),
+        Some(..=12) => search(&names[1..2]).or_else(|_| search(&names)),
         _ => search(&names),
     }?;
     // NVRTC opens its builtins by name when it compiles; some packages do not tell it where.

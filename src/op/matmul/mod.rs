@@ -107,6 +107,9 @@ impl Matmul {
         if k != b_k {
             return wrong(&format!("inner dimensions {k} and {b_k} differ"));
         }
+        if k.size(1) == 0 {
+            return wrong("there is nothing to add up, the inner dimension is 0");
+        }
         if b_batch.is_empty() && !batch.is_empty() {
             if self.transpose_a {
                 return wrong("a batch of transposed matrices needs a batch on the right too");

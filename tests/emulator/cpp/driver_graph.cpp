@@ -34,9 +34,9 @@ EMULATOR_EXPORT CUresult cuStreamEndCapture(CUstream handle, CUgraph *graph) {
   }
   for (Stream *other : state().streams)
     if (!other->capture) other->clock.clear();
+  if (refused) return refused;
   if (capture->invalid) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
   if (!joined) return CUDA_ERROR_STREAM_CAPTURE_UNJOINED;
-  if (refused) return refused;
   *graph = capture->graph.release();
   state().graphs.insert(*graph);
   return CUDA_SUCCESS;

@@ -35,6 +35,8 @@ CUresult enter(const char *name, bool context) {
   if (s.settings.fail_at == static_cast<long long>(s.calls.size())) {
     CUresult code = static_cast<CUresult>(s.settings.fail_code);
     if (is_sticky(code)) s.sticky = code;
+    for (Stream *stream : s.streams)  // whatever fails inside of a capture spoils it
+      if (stream->capture && stream->capture->thread == std::this_thread::get_id()) stream->capture->invalid = true;
     return code;
   }
   if (!s.initialised) return CUDA_ERROR_NOT_INITIALIZED;

@@ -86,8 +86,14 @@ impl Drop for Context {
     }
 }
 
-/// A failed call as our error. From 700 on, and where the card itself is at fault, the context can
-/// do nothing more.
+/// Whether an error ends the context: NVIDIA's header says of these that the process must end before
+/// more work can be done. Beside them stand errors of one call alone, such as 221, a missing compiler
+/// of PTX, or 701, a launch that asks for too much.
+fn is_lasting(code: u32) -> bool {
+    matches!(code, 214 | 220 | 226 | 700 | 702 | 709 | 710 | 714..=719 | 721)
+}
+
+/// A failed call as our error.
 fn explain<T>(
     device: &str,
     call: &'static str,
@@ -101,9 +107,44 @@ fn explain<T>(
         let message =
             format!("{} ({code}): {}", text(error.error_name()), text(error.error_string()));
         let device = device.to_string();
-        match code {
-            214 | 219..=221 | 700..=719 => DeviceError::Lost { device, call, message },
-            _ => DeviceError::Driver { device, call, message },
+        match is_lasting(code) {
+            true => DeviceError::Lost { device, call, message },
+            false => DeviceError::Driver { device, call, message },
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_device_is_lost_by_errors_that_last_and_not_by_those_of_one_call() {
+        use sys::CUresult::*;
+        for code in [
+            CUDA_ERROR_ECC_UNCORRECTABLE,
+            CUDA_ERROR_NVLINK_UNCORRECTABLE,
+            CUDA_ERROR_ILLEGAL_ADDRESS,
+            CUDA_ERROR_LAUNCH_TIMEOUT,
+            CUDA_ERROR_CONTEXT_IS_DESTROYED,
+            CUDA_ERROR_ASSERT,
+            CUDA_ERROR_HARDWARE_STACK_ERROR,
+            CUDA_ERROR_MISALIGNED_ADDRESS,
+            CUDA_ERROR_LAUNCH_FAILED,
+        ] {
+            assert!(is_lasting(code as u32), "{code:?}");
+        }
+        for code in [
+            CUDA_ERROR_INVALID_VALUE,
+            CUDA_ERROR_INVALID_GRAPHICS_CONTEXT,
+            CUDA_ERROR_JIT_COMPILER_NOT_FOUND,
+            CUDA_ERROR_UNSUPPORTED_PTX_VERSION,
+            CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES,
+            CUDA_ERROR_PRIMARY_CONTEXT_ACTIVE,
+            CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED,
+            CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE,
+        ] {
+            assert!(!is_lasting(code as u32), "{code:?}");
+        }
+    }
 }

@@ -133,6 +133,12 @@ impl Stream {
         let queued = queue();
         // SAFETY: a capture is under way.
         let ended = unsafe { result::stream::end_capture(self.raw) };
+        if let (Err(_), Ok(graph)) = (&queued, &ended) {
+            // SAFETY: the graph is valid and nobody else has it.
+            let _ = unsafe { result::graph::destroy(*graph) };
+        }
+        // Before the end is looked at: what failed first spoils a capture, whose end then fails too.
+        queued?;
         let graph = self.context.check("cuStreamEndCapture", ended)?;
         // SAFETY: the graph is valid and is destroyed here, once.
         let made = unsafe {
@@ -141,9 +147,7 @@ impl Stream {
             made
         };
         let raw = self.context.check("cuGraphInstantiate", made)?;
-        // Before what was queued is looked at: the graph is destroyed if that failed.
-        let graph = Graph { raw, _context: self.context.clone() };
-        queued.map(|()| graph)
+        Ok(Graph { raw, _context: self.context.clone() })
     }
 
     /// Queues a captured graph.

@@ -144,13 +144,19 @@ impl Ready {
     }
 }
 
+/// What bursts need on the device beside columns, for control blocks of so many bytes: the first byte
+/// of the results, and the bytes of all.
+pub(super) fn beside(plan: &Plan, block: usize) -> (usize, usize) {
+    let results = ALIGNMENT + (QUEUE * block).next_multiple_of(ALIGNMENT);
+    (results, results + 4 * QUEUE * (plan.losses.len() + 1))
+}
+
 impl CudaExecutor {
     /// Memory, kernels and graphs for a plan whose columns are there.
     pub(super) fn make_ready(&mut self, id: PlanId) -> Result<Ready, DeviceError> {
         let (block, plan) = (self.control.bytes.len(), self.plans[id.0].plan.clone());
         let width = plan.losses.len() + 1;
-        let results = ALIGNMENT + (QUEUE * block).next_multiple_of(ALIGNMENT);
-        let bytes = results + 4 * QUEUE * width;
+        let (results, bytes) = beside(&plan, block);
         let memory = Memory::zeroed(&self.context, &self.stream, bytes)?;
         let half = || {
             let memory = Pinned::new(&self.context, bytes)?;

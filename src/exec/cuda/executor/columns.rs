@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::burst::Burst;
+use super::burst::{Burst, beside};
 use super::{Address, Context, CudaExecutor, Event, Memory, Pinned, Stream};
 use crate::error::DeviceError;
 use crate::exec::{FeedMut, Fill, Holding, Part, PlanId, QUEUE, SENT};
@@ -23,7 +23,7 @@ const PIECE: usize = 16 << 20;
 const PART: usize = 64 << 20;
 /// Parts on the host: those of the bursts under way, and one that is filled meanwhile.
 const PARTS: usize = SENT + 1;
-/// Part of the free memory that columns may take.
+/// Part of the free memory that columns, and what bursts need beside them, may take.
 const SHARE: f64 = 0.8;
 
 /// What is on the device.
@@ -198,8 +198,9 @@ impl CudaExecutor {
         let old = &self.plans[id.0].burst.columns;
         let row: usize =
             plan.feeds.iter().map(|(_, f)| 4 * plan.graph.ty(*f).shape.elements(1)).sum();
-        let room = (SHARE * (self.context.free_memory()? + self.plans[id.0].burst.bytes()) as f64)
-            as usize;
+        let free = self.context.free_memory()? + self.plans[id.0].burst.bytes();
+        let (_, beside) = beside(&plan, self.control.bytes.len());
+        let room = ((SHARE * free as f64) as usize).saturating_sub(beside);
         let whole = rows.checked_mul(row).is_some_and(|bytes| bytes <= room);
         let steps = part_steps(rows, plan.capacity, row, room);
         if !whole && steps == 0 {
