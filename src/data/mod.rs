@@ -15,11 +15,13 @@ mod arrays;
 mod column;
 mod csv;
 mod dataset;
+mod duplicates;
 mod fingerprint;
 mod gzip;
 pub mod idx;
 mod preprocessing;
 mod recipe;
+mod report;
 mod split;
 mod table;
 mod text;
@@ -33,6 +35,7 @@ pub use preprocessing::{
     InputTransform, NumberTarget, Preprocessing, Scaling, TargetTransform, Transform,
 };
 pub use recipe::{ColumnRecipe, Encoding, Impute, Recipe, Scale};
+pub use report::{ColumnReport, Suspicion, TableReport, WordCount};
 pub use table::{Kind, Table, TableColumn};
 
 #[cfg(test)]

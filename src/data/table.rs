@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::recipe::Recipe;
 use super::text::{quoted, shortened};
 use crate::error::DataError;
@@ -11,7 +13,8 @@ use crate::error::DataError;
 const MISSING: u32 = u32::MAX;
 
 /// What the cells of a column are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Finite numbers.
     Number,
@@ -135,6 +138,14 @@ impl TableColumn {
         (0..self.len()).filter(|&row| self.is_missing(row)).count()
     }
 
+    /// How many cells hold each of the words; none for numbers.
+    pub(super) fn word_counts(&self) -> Vec<usize> {
+        let Cells::Categories { words, codes } = &self.cells else { return Vec::new() };
+        let mut counts = vec![0; words.len()];
+        codes.iter().filter(|&&code| code != MISSING).for_each(|&code| counts[code as usize] += 1);
+        counts
+    }
+
     fn select(&self, rows: &[usize]) -> TableColumn {
         let cells = match &self.cells {
             Cells::Numbers(numbers) => Cells::Numbers(rows.iter().map(|&r| numbers[r]).collect()),
@@ -216,6 +227,11 @@ impl Table {
     /// Whether there are no rows; never so.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
+    }
+
+    /// The file, or `<memory>`.
+    pub(super) fn source(&self) -> &str {
+        &self.source
     }
 
     /// The columns, in order.

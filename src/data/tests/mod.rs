@@ -6,6 +6,7 @@ mod hostile;
 mod idx;
 mod preprocessing;
 mod recipe;
+mod report;
 mod split;
 
 use crate::error::DataError;
