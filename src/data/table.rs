@@ -1,6 +1,6 @@
 //! Tables: typed columns of raw cells, before any preprocessing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -115,22 +115,6 @@ impl TableColumn {
     /// Whether the cell of a row is missing.
     pub fn is_missing(&self, row: usize) -> bool {
         self.number(row).is_none() && self.word(row).is_none()
-    }
-
-    /// Number of different numbers or words, missing cells aside.
-    pub fn distinct(&self) -> usize {
-        match &self.cells {
-            Cells::Numbers(numbers) => {
-                let bits = |x: &f64| if *x == 0.0 { 0 } else { x.to_bits() };
-                let known = numbers.iter().filter(|x| !x.is_nan());
-                known.map(bits).collect::<HashSet<_>>().len()
-            }
-            Cells::Categories { words, codes } => {
-                let mut met = vec![false; words.len()];
-                codes.iter().filter(|&&code| code != MISSING).for_each(|&c| met[c as usize] = true);
-                met.into_iter().filter(|&met| met).count()
-            }
-        }
     }
 
     /// Number of missing cells.

@@ -109,12 +109,20 @@ fn table(f: &mut fmt::Formatter<'_>, preprocessing: &Preprocessing) -> fmt::Resu
 fn described(transform: &Transform) -> String {
     let filled = |fill: Option<String>| fill.map_or(String::new(), |x| format!(", {x} if missing"));
     match transform {
-        Transform::Number { fill, scaling } => {
-            format!("number{}{}", filled(fill.map(|x| x.to_string())), scaled(*scaling))
+        Transform::Number { fill, clip, log, scaling } => {
+            let clip =
+                clip.map_or(String::new(), |(low, high)| format!(", clipped to {low}..{high}"));
+            let log = if *log { ", sign(x) ln(1 + |x|)" } else { "" };
+            let filled = filled(fill.map(|x| x.to_string()));
+            format!("number{filled}{clip}{log}{}", scaled(*scaling))
         }
-        Transform::OneHot { fill, categories } => {
-            let count = categories.len();
-            format!("{count} features{}: {}", filled(fill.clone()), some(categories))
+        Transform::OneHot { fill, categories, other } => {
+            let others = if *other { ", or another" } else { "" };
+            let count = categories.len() + usize::from(*other);
+            format!("{count} features{}: {}{others}", filled(fill.clone()), some(categories))
+        }
+        Transform::Hash { fill, buckets } => {
+            format!("{buckets} features by hash{}", filled(fill.clone()))
         }
         Transform::Ordinal { fill, categories } => {
             format!("place among {}{}", some(categories), filled(fill.clone()))
@@ -126,6 +134,7 @@ fn scaled(scaling: Scaling) -> String {
     match scaling {
         Scaling::None => String::new(),
         Scaling::Standard { mean, deviation } => format!(", (x - {mean:.6}) / {deviation:.6}"),
+        Scaling::Robust { median, range } => format!(", (x - {median:.6}) / {range:.6}"),
         Scaling::MinMax { min, max } => format!(", from {min}..{max} to 0..1"),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use ironwarp::data::{ColumnId, Dataset, Task};
+use ironwarp::data::{ColumnId, Dataset, TableReport, Task};
 use ironwarp::metric::{Average, Metric, Targets};
 use ironwarp::train::{History, Stop, Trainer};
 use serde::Serialize;
@@ -108,6 +108,8 @@ pub(crate) struct Outcome {
     baseline_linear: Option<f64>,
     /// The first metric of the best constant answer.
     baseline_constant: Option<f64>,
+    /// What was in the table.
+    report: TableReport,
     #[serde(skip)]
     table: Vec<(&'static str, [Option<f64>; 3])>,
 }
@@ -143,6 +145,7 @@ impl Outcome {
             test: table.iter().map(|(name, [own, ..])| (format!("test_{name}"), *own)).collect(),
             baseline_linear: table[0].1[1],
             baseline_constant: table[0].1[2],
+            report: training.report.clone(),
             table,
         }
     }

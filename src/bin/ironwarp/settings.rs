@@ -46,9 +46,18 @@ pub(crate) struct Settings {
     /// What becomes of numbers
     #[arg(long, default_value = "standard")]
     pub(crate) scale: Scale,
+    /// Share of a column's numbers, at either end, that are taken for the last one before
+    #[arg(long, value_name = "SHARE", default_value = "0")]
+    pub(crate) clip: f64,
     /// What becomes of words
     #[arg(long, default_value = "one-hot")]
     pub(crate) encoding: Encoding,
+    /// Words of less than this share of the rows are one category, together with unknown ones
+    #[arg(long, value_name = "SHARE", default_value = "0.001")]
+    pub(crate) rare: f64,
+    /// Leaves out rows that are equal to an earlier one
+    #[arg(long)]
+    pub(crate) drop_duplicates: bool,
     /// Share of the rows that only the final test sees
     #[arg(long, value_name = "SHARE", default_value = "0.2")]
     pub(crate) test: f64,
@@ -133,6 +142,8 @@ pub(crate) enum Scale {
     Standard,
     /// From 0 to 1
     MinMax,
+    /// Median 0, and quartiles 1 apart
+    Robust,
     /// As they are
     None,
 }
@@ -222,12 +233,16 @@ impl Settings {
         let recipe = match self.scale {
             Scale::Standard => recipe.standardize(),
             Scale::MinMax => recipe.min_max(),
+            Scale::Robust => recipe.robust(),
             Scale::None => recipe,
         };
-        match self.encoding {
+        let recipe = match self.encoding {
             Encoding::OneHot => recipe.one_hot(),
             Encoding::Ordinal => recipe.ordinal(),
-        }
+        };
+        let recipe = recipe.join_rare(self.rare);
+        let recipe = if self.drop_duplicates { recipe.drop_duplicates() } else { recipe };
+        if self.clip == 0.0 { recipe } else { recipe.clip_quantiles(self.clip, 1.0 - self.clip) }
     }
 
     /// Writes down what follows from the data: from its task, and its number of training rows.

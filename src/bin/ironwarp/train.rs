@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{ArgMatches, Args};
 use ironwarp::Error;
-use ironwarp::data::{Dataset, Kind as Cells, Recipe, Table, Task};
+use ironwarp::data::{Dataset, Kind as Cells, Recipe, TableReport, Task};
 use ironwarp::exec::Device;
 use ironwarp::file::{check_target, write_atomically};
 use ironwarp::model::Model;
@@ -54,6 +54,7 @@ pub(crate) struct Training {
     pub(crate) settings: Settings,
     pub(crate) parts: Parts,
     pub(crate) device: Device,
+    pub(crate) report: TableReport,
     pub(crate) parameters: usize,
     /// The model, and the settings.
     pub(crate) files: [PathBuf; 2],
@@ -75,10 +76,10 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
     let target = settings.target.clone().context("name the column to predict with --target")?;
     let data = settings.data.as_deref().context("name a CSV file to learn from")?;
     let table = settings.format().open(data)?.read().map_err(Error::from)?;
-    say(&format!("{} rows, {} columns", table.len(), table.columns().len()))?;
-    if let Some(ignored) = ignore_names(&mut settings, &table, &target) {
-        let why = "most rows have a word of their own there; --ignore says otherwise";
-        say(&format!("Ignored: {ignored}: {why}"))?;
+    let report = table.report(Some(&target)).map_err(Error::from)?;
+    say(&report)?;
+    if let Some(ignored) = ignore_useless(&mut settings, &report) {
+        say(&format!("Ignored: {ignored}; --ignore says otherwise\n"))?;
     }
     let recipe = settings.recipe(table.target(&target).map_err(Error::from)?);
     let parts = split(&settings, &recipe)?;
@@ -106,7 +107,7 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
     };
     let constant = constant(&parts.train, &parts.test)?;
     let training =
-        Training { settings, parts, device, parameters: model.parameter_count()?, files };
+        Training { settings, parts, device, report, parameters: model.parameter_count()?, files };
     super::show(
         &Outcome::new(&training, &history, [Some(scores), linear, Some(constant)]),
         arguments.json,
@@ -122,19 +123,28 @@ fn save(settings: &Settings, trainer: &Trainer, model: PathBuf) -> anyhow::Resul
     Ok([model, beside])
 }
 
-/// Ignores columns of words that most rows have for themselves, such as names: they tell nothing
-/// of rows to come, and would be a feature each. Says which, unless the user said what to ignore.
-fn ignore_names(settings: &mut Settings, table: &Table, target: &str) -> Option<String> {
+/// Ignores columns that tell nothing of rows to come, unless the user said what to ignore: those of
+/// one value, and words of which most rows have one of their own, such as names, each of which
+/// would be a feature. Says which and why.
+fn ignore_useless(settings: &mut Settings, report: &TableReport) -> Option<String> {
     if settings.ignore.is_some() {
         return None;
     }
-    let inputs = table.columns().iter().filter(|column| column.name() != target);
-    let words = inputs.filter(|column| column.kind() == Cells::Category);
-    let mostly_different = words.filter(|column| column.distinct() * 2 > table.len());
-    let names: Vec<String> = mostly_different.map(|column| column.name().into()).collect();
-    let text = (!names.is_empty()).then(|| names.join(", "));
+    let inputs =
+        report.columns.iter().filter(|column| Some(&column.name) != report.target.as_ref());
+    let useless = inputs.filter_map(|column| {
+        let names = column.kind == Cells::Category && column.distinct * 2 > report.rows;
+        let why = match column.distinct {
+            0 => "is empty",
+            1 => "has one value",
+            _ if names => "has a word for most rows",
+            _ => return None,
+        };
+        Some((column.name.clone(), format!("{} ({why})", column.name)))
+    });
+    let (names, texts): (Vec<_>, Vec<_>) = useless.unzip();
     settings.ignore = Some(names);
-    text
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 /// Three parts, all fitted on the rows that are not of the test.

@@ -7,6 +7,9 @@ use serde::Deserialize;
 use super::{InputTransform, Preprocessing, Scaling, TargetTransform, Transform};
 use crate::error::DataError;
 
+/// Most buckets of a hash: each is a feature.
+const MAX_BUCKETS: usize = 1 << 20;
+
 /// The fields of [`Preprocessing`] as they stand in a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,14 +61,25 @@ fn fault(column: &str, what: &str) -> DataError {
 impl Transform {
     fn check(&self) -> Result<(), &'static str> {
         match self {
-            Transform::Number { fill, scaling } => {
+            Transform::Number { fill, clip, scaling, .. } => {
                 scaling.check()?;
+                if clip.is_some_and(|(low, high)| {
+                    !(low.is_finite() && high.is_finite() && low <= high)
+                }) {
+                    return Err("the bounds to clip at are not two finite numbers in order");
+                }
                 let finite = fill.is_none_or(f64::is_finite);
                 if finite { Ok(()) } else { Err("the imputed value is not finite") }
             }
+            // A list of no words may still have the number for all others.
+            Transform::OneHot { categories, other: true, .. } if categories.is_empty() => Ok(()),
             Transform::OneHot { categories, .. } | Transform::Ordinal { categories, .. } => {
                 distinct(categories)
             }
+            Transform::Hash { buckets, .. } => match buckets {
+                1..=MAX_BUCKETS => Ok(()),
+                _ => Err("a hash has 1 to 1048576 buckets"),
+            },
         }
     }
 }

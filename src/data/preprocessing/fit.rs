@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::recipe::{Encoding, Impute, Recipe, Scale};
 use super::super::table::{Kind, Table, TableColumn};
 use super::check::Unchecked;
+use super::inputs::prepared;
 use super::target::class_of;
 use super::{InputTransform, NumberTarget, Preprocessing, Scaling, TargetTransform, Transform};
 use crate::error::DataError;
@@ -46,19 +47,20 @@ impl Recipe {
             let mut numbers: Vec<f64> = present(column).collect();
             let fill = impute.map(|how| fill_number(train, column, how, &numbers)).transpose()?;
             numbers.extend(fill.iter().cycle().take(fill.map_or(0, |_| column.missing())));
+            let clip = recipe.clip.map(|shares| bounds(train, column, &numbers, shares));
+            let (clip, log) = (clip.transpose()?, recipe.log);
+            numbers.iter_mut().for_each(|x| *x = prepared(*x, clip, log));
             let scaling = scaling(train, column, recipe.scale, &numbers)?;
-            return Ok(Transform::Number { fill, scaling });
+            return Ok(Transform::Number { fill, clip, log, scaling });
         }
         let fill = impute.map(|how| fill_word(train, column, how)).transpose()?;
-        let words: BTreeSet<&str> =
-            (0..column.len()).filter_map(|row| column.word(row).or(fill.as_deref())).collect();
-        let categories: Vec<String> = words.into_iter().map(String::from).collect();
-        if categories.is_empty() {
-            return Err(no_value(train, column));
+        if let Encoding::Hash(buckets) = recipe.encoding {
+            return Ok(Transform::Hash { fill, buckets });
         }
+        let (categories, other) = categories(train, column, fill.as_deref(), recipe.rare)?;
         Ok(match recipe.encoding {
-            Encoding::OneHot => Transform::OneHot { fill, categories },
             Encoding::Ordinal => Transform::Ordinal { fill, categories },
+            _ => Transform::OneHot { fill, categories, other },
         })
     }
 
@@ -172,13 +174,69 @@ fn fill_word(train: &Table, column: &TableColumn, how: &Impute) -> Result<String
     most.map(|(word, _)| word.to_string()).ok_or_else(|| no_value(train, column))
 }
 
+/// The words of at least this share of the rows, sorted, and whether there are others to join.
+fn categories(
+    train: &Table,
+    column: &TableColumn,
+    fill: Option<&str>,
+    rare: f64,
+) -> Result<(Vec<String>, bool), DataError> {
+    if !(0.0..1.0).contains(&rare) {
+        let message =
+            format!("the share of rare words is {rare}; it must be at least 0 and under 1");
+        return Err(train.column_fault(column.name(), message));
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let words = (0..column.len()).filter_map(|row| column.word(row).or(fill));
+    words.for_each(|word| *counts.entry(word).or_default() += 1);
+    if counts.is_empty() {
+        return Err(no_value(train, column));
+    }
+    let (least, all) = (rare * column.len() as f64, counts.len());
+    counts.retain(|_, count| *count as f64 >= least);
+    // A feature that no training row has would be a weight that nothing was learned for.
+    let joined = counts.len() < all;
+    Ok((counts.into_keys().map(String::from).collect(), joined))
+}
+
+/// The quantiles of these shares, to clip at.
+fn bounds(
+    train: &Table,
+    column: &TableColumn,
+    numbers: &[f64],
+    (low, high): (f64, f64),
+) -> Result<(f64, f64), DataError> {
+    if !(0.0 <= low && low < high && high <= 1.0) {
+        let message = format!("quantiles to clip at are two shares in order, not {low} and {high}");
+        return Err(train.column_fault(column.name(), message));
+    }
+    if numbers.is_empty() {
+        return Err(no_value(train, column));
+    }
+    let sorted = sorted(numbers);
+    Ok((quantile(&sorted, low), quantile(&sorted, high)))
+}
+
+fn sorted(numbers: &[f64]) -> Vec<f64> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted
+}
+
+/// Of sorted numbers, linear between the two nearest, as NumPy's by default.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    // Not low + (high - low) * part: the difference may overflow.
+    if low == high { low } else { low * (1.0 - place.fract()) + high * place.fract() }
+}
+
 fn mean(numbers: &[f64]) -> f64 {
     numbers.iter().sum::<f64>() / numbers.len() as f64
 }
 
 fn median(numbers: &[f64]) -> f64 {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
+    let sorted = sorted(numbers);
     let middle = sorted.len() / 2;
     match sorted.len() % 2 {
         0 => f64::midpoint(sorted[middle - 1], sorted[middle]),
@@ -187,8 +245,7 @@ fn median(numbers: &[f64]) -> f64 {
 }
 
 fn most_frequent(numbers: &[f64]) -> f64 {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
+    let sorted = sorted(numbers);
     let runs = sorted.chunk_by(|a, b| a == b);
     // max_by_key takes the last of equals; reversed, that is the smallest.
     let runs: Vec<&[f64]> = runs.collect();
@@ -212,6 +269,11 @@ fn scaling(
     finite(train, column, "the range", max - min)?;
     if scale == Scale::MinMax {
         return Ok(Scaling::MinMax { min, max });
+    }
+    if scale == Scale::Robust {
+        let sorted = sorted(numbers);
+        let range = quantile(&sorted, 0.75) - quantile(&sorted, 0.25);
+        return Ok(Scaling::Robust { median: median(&sorted), range });
     }
     if min == max {
         return Ok(Scaling::Standard { mean: min, deviation: 0.0 });

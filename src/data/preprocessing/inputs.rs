@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::super::column::Column;
 use super::super::table::{Cells, Kind, Table, TableColumn};
 use super::super::text::shortened;
@@ -38,8 +40,9 @@ impl Transform {
     /// Features that it makes.
     pub(super) fn width(&self) -> usize {
         match self {
-            Transform::OneHot { categories, .. } => categories.len(),
-            _ => 1,
+            Transform::OneHot { categories, other, .. } => categories.len() + usize::from(*other),
+            Transform::Hash { buckets, .. } => *buckets,
+            Transform::Number { .. } | Transform::Ordinal { .. } => 1,
         }
     }
 }
@@ -53,19 +56,27 @@ impl InputTransform {
     ) -> Result<(), DataError> {
         let column = table.column(&self.column).ok_or_else(|| table.no_column(&self.column))?;
         match &self.transform {
-            Transform::Number { fill, scaling } => {
+            Transform::Number { fill, clip, log, scaling } => {
                 for (row, out) in rows.enumerate() {
                     let number = number(table, column, row)?.or(*fill);
                     let number = number.ok_or_else(|| missing(table, row, column))?;
-                    out[0] = single(table, column, row, scaling.apply(number))?;
+                    let scaled = scaling.apply(prepared(number, *clip, *log));
+                    out[0] = single(table, column, row, scaled)?;
                 }
             }
-            Transform::OneHot { fill, categories } => {
+            Transform::OneHot { fill, categories, .. } => {
+                let width = self.transform.width();
                 let places = self.places(table, column, fill.as_deref(), categories)?;
                 for (out, place) in rows.zip(places) {
-                    if place < categories.len() {
+                    if place < width {
                         out[place] = 1.0;
                     }
+                }
+            }
+            Transform::Hash { fill, buckets } => {
+                for (row, out) in rows.enumerate() {
+                    let word = self.word(table, column, row, fill.as_deref())?;
+                    out[(xxh3_64(word.as_bytes()) % *buckets as u64) as usize] = 1.0;
                 }
             }
             Transform::Ordinal { fill, categories } => {
@@ -87,18 +98,35 @@ impl InputTransform {
         let index: HashMap<&str, usize> =
             categories.iter().enumerate().map(|(place, word)| (word.as_str(), place)).collect();
         let place = |row| {
-            if let Some(number) = column.number(row) {
-                let message = format!(
-                    "{number} is a number where a category is expected; read the file with \
-                     `types_from` the preprocessing"
-                );
-                return Err(table.cell_fault(row, &self.column, &message));
-            }
-            let word = column.word(row).or(fill).ok_or_else(|| missing(table, row, column))?;
+            let word = self.word(table, column, row, fill)?;
             Ok(index.get(word).copied().unwrap_or(categories.len()))
         };
         (0..table.len()).map(place).collect()
     }
+
+    /// The word of a row, or what stands in for a missing one.
+    fn word<'a>(
+        &self,
+        table: &Table,
+        column: &'a TableColumn,
+        row: usize,
+        fill: Option<&'a str>,
+    ) -> Result<&'a str, DataError> {
+        if let Some(number) = column.number(row) {
+            let message = format!(
+                "{number} is a number where a category is expected; read the file with \
+                 `types_from` the preprocessing"
+            );
+            return Err(table.cell_fault(row, &self.column, &message));
+        }
+        column.word(row).or(fill).ok_or_else(|| missing(table, row, column))
+    }
+}
+
+/// A number clipped, and its logarithm if that is asked for.
+pub(super) fn prepared(number: f64, clip: Option<(f64, f64)>, log: bool) -> f64 {
+    let number = clip.map_or(number, |(low, high)| number.max(low).min(high));
+    if log { number.abs().ln_1p().copysign(number) } else { number }
 }
 
 /// The number of a row, `None` if it is missing.

@@ -44,7 +44,13 @@ pub enum Transform {
     Number {
         /// In place of a missing number.
         fill: Option<f64>,
-        /// Applied after filling.
+        /// Numbers beyond are taken for the nearest of the two.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clip: Option<(f64, f64)>,
+        /// Whether `sign(x) · ln(1 + |x|)` is taken then.
+        #[serde(default, skip_serializing_if = "is_false")]
+        log: bool,
+        /// Applied last.
         scaling: Scaling,
     },
     /// A word becomes as many numbers as there are categories: 1 for its own, 0 for the others;
@@ -54,6 +60,17 @@ pub enum Transform {
         fill: Option<String>,
         /// Sorted.
         categories: Vec<String>,
+        /// Whether one more number, the last, is 1 for words that are not in the list.
+        #[serde(default, skip_serializing_if = "is_false")]
+        other: bool,
+    },
+    /// A word becomes as many numbers as there are buckets: 1 for that of its XXH3-64 hash, modulo
+    /// the buckets, and 0 for the others.
+    Hash {
+        /// In place of a missing word.
+        fill: Option<String>,
+        /// How many.
+        buckets: usize,
     },
     /// A word becomes its place in the list; one that is not in it, the list's length.
     Ordinal {
@@ -83,6 +100,13 @@ pub enum Scaling {
         min: f64,
         /// Largest number of the training rows.
         max: f64,
+    },
+    /// `(x - median) / range`; a range of 0 counts as 1.
+    Robust {
+        /// Median of the training rows.
+        median: f64,
+        /// Their upper quartile less their lower one.
+        range: f64,
     },
 }
 
@@ -139,8 +163,12 @@ impl Preprocessing {
     /// The names of the features, in order: the column's, or `column=category` for a one-hot one.
     pub fn feature_names(&self) -> Vec<String> {
         let names = |input: &InputTransform| match &input.transform {
-            Transform::OneHot { categories, .. } => {
-                categories.iter().map(|word| format!("{}={word}", input.column)).collect()
+            Transform::OneHot { categories, other, .. } => {
+                let words = categories.iter().map(|word| format!("{}={word}", input.column));
+                words.chain(other.then(|| format!("{}, other", input.column))).collect()
+            }
+            Transform::Hash { buckets, .. } => {
+                (0..*buckets).map(|bucket| format!("{}#{bucket}", input.column)).collect()
             }
             _ => vec![input.column.clone()],
         };
@@ -233,6 +261,10 @@ impl Preprocessing {
     }
 }
 
+fn is_false(x: &bool) -> bool {
+    !x
+}
+
 impl Scaling {
     /// The scaled number.
     pub fn apply(self, x: f64) -> f64 {
@@ -251,6 +283,7 @@ impl Scaling {
             Scaling::None => (0.0, 1.0),
             Scaling::Standard { mean, deviation } => (mean, deviation),
             Scaling::MinMax { min, max } => (min, max - min),
+            Scaling::Robust { median, range } => (median, range),
         };
         (offset, if divisor == 0.0 { 1.0 } else { divisor })
     }

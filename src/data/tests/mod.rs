@@ -8,6 +8,7 @@ mod preprocessing;
 mod recipe;
 mod report;
 mod split;
+mod transforms;
 
 use crate::error::DataError;
 

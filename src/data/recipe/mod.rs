@@ -1,108 +1,15 @@
 //! What is to be done to a table's columns, before it is fitted.
 
+mod column;
+
+pub use column::{ColumnRecipe, Encoding, Impute, Scale};
+
 use super::column::Values;
 use super::dataset::{Dataset, Task};
 use super::preprocessing::TargetTransform;
 use super::split::{Parts, fold_rows, fold_rows_stratified, split_rows, split_rows_stratified};
-use super::table::{Kind, Table};
+use super::table::{Table, TableColumn};
 use crate::error::DataError;
-
-/// What to put in place of a missing cell. Means and the like are those of the training rows.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Impute {
-    /// The mean; for numbers.
-    Mean,
-    /// The median, of an even count the middle of the two; for numbers.
-    Median,
-    /// The most frequent value, of several the smallest; for numbers and categories.
-    MostFrequent,
-    /// This number; for numbers.
-    Constant(f64),
-    /// This word; for categories.
-    Word(String),
-}
-
-/// What becomes of a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scale {
-    /// It stays as it is.
-    #[default]
-    None,
-    /// `(x - mean) / deviation`, with the population's deviation.
-    Standard,
-    /// `(x - min) / (max - min)`.
-    MinMax,
-}
-
-/// What becomes of a category.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
-    /// One number per category, 1 for the cell's and 0 for the others; all 0 for a category that
-    /// the training rows do not have.
-    #[default]
-    OneHot,
-    /// The category's place in the sorted list; for one that the training rows do not have the
-    /// place after the last.
-    Ordinal,
-}
-
-/// What is to be done to an input column; see [`Recipe::column`].
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ColumnRecipe {
-    pub(super) scale: Scale,
-    pub(super) encoding: Encoding,
-    pub(super) impute_number: Option<Impute>,
-    pub(super) impute_category: Option<Impute>,
-}
-
-impl ColumnRecipe {
-    /// Numbers as [`Scale::Standard`].
-    pub fn standardize(self) -> Self {
-        ColumnRecipe { scale: Scale::Standard, ..self }
-    }
-
-    /// Numbers as [`Scale::MinMax`].
-    pub fn min_max(self) -> Self {
-        ColumnRecipe { scale: Scale::MinMax, ..self }
-    }
-
-    /// Numbers as they are. The default.
-    pub fn unscaled(self) -> Self {
-        ColumnRecipe { scale: Scale::None, ..self }
-    }
-
-    /// Categories as [`Encoding::OneHot`]. The default.
-    pub fn one_hot(self) -> Self {
-        ColumnRecipe { encoding: Encoding::OneHot, ..self }
-    }
-
-    /// Categories as [`Encoding::Ordinal`].
-    pub fn ordinal(self) -> Self {
-        ColumnRecipe { encoding: Encoding::Ordinal, ..self }
-    }
-
-    /// What to put in place of missing cells, in columns of the kind it serves: so
-    /// `.impute(Impute::MostFrequent).impute(Impute::Median)` is the most frequent category and
-    /// the median number. By default a missing cell is an error.
-    pub fn impute(self, impute: Impute) -> Self {
-        match impute {
-            Impute::MostFrequent => ColumnRecipe {
-                impute_number: Some(Impute::MostFrequent),
-                impute_category: Some(Impute::MostFrequent),
-                ..self
-            },
-            Impute::Word(_) => ColumnRecipe { impute_category: Some(impute), ..self },
-            _ => ColumnRecipe { impute_number: Some(impute), ..self },
-        }
-    }
-
-    pub(super) fn imputes(&self, kind: Kind) -> Option<&Impute> {
-        match kind {
-            Kind::Number => self.impute_number.as_ref(),
-            Kind::Category => self.impute_category.as_ref(),
-        }
-    }
-}
 
 /// A table and what is to be done to its columns. Nothing is computed until the recipe is split
 /// or built; then means, categories and the like are fitted on the training rows alone, and
@@ -136,6 +43,7 @@ pub struct Recipe {
     pub(super) classify: Option<bool>,
     pub(super) standardize_target: bool,
     drop_missing: bool,
+    drop_duplicates: bool,
     defaults: ColumnRecipe,
     exceptions: Vec<(String, ColumnRecipe)>,
 }
@@ -160,34 +68,10 @@ impl Recipe {
             classify: None,
             standardize_target: false,
             drop_missing: false,
+            drop_duplicates: false,
             defaults: ColumnRecipe::default(),
             exceptions: Vec::new(),
         })
-    }
-
-    /// [`ColumnRecipe::standardize`] for all columns.
-    pub fn standardize(self) -> Self {
-        Recipe { defaults: self.defaults.standardize(), ..self }
-    }
-
-    /// [`ColumnRecipe::min_max`] for all columns.
-    pub fn min_max(self) -> Self {
-        Recipe { defaults: self.defaults.min_max(), ..self }
-    }
-
-    /// [`ColumnRecipe::one_hot`] for all columns.
-    pub fn one_hot(self) -> Self {
-        Recipe { defaults: self.defaults.one_hot(), ..self }
-    }
-
-    /// [`ColumnRecipe::ordinal`] for all columns.
-    pub fn ordinal(self) -> Self {
-        Recipe { defaults: self.defaults.ordinal(), ..self }
-    }
-
-    /// [`ColumnRecipe::impute`] for all columns.
-    pub fn impute(self, impute: Impute) -> Self {
-        Recipe { defaults: self.defaults.impute(impute), ..self }
     }
 
     /// An exception for one input column, which starts from what was said for all before.
@@ -210,6 +94,12 @@ impl Recipe {
     /// no imputation. By default they are errors.
     pub fn drop_missing(self) -> Self {
         Recipe { drop_missing: true, ..self }
+    }
+
+    /// Leaves out rows that equal an earlier one in all columns that are not ignored, so that no
+    /// row of a test was met in training.
+    pub fn drop_duplicates(self) -> Self {
+        Recipe { drop_duplicates: true, ..self }
     }
 
     /// Each different value of the target is a class.
@@ -348,19 +238,31 @@ impl Recipe {
         if let Some(name) = self.targets.iter().find(|name| self.ignored.contains(name)) {
             return Err(DataError::Invalid(format!("the target `{name}` cannot be ignored")));
         }
-        if !self.drop_missing {
+        let mut kept = vec![true; self.table.len()];
+        if self.drop_missing {
+            for column in self.table.columns().iter().filter(|column| self.is_needed(column)) {
+                let rows = kept.iter_mut().enumerate();
+                rows.for_each(|(row, kept)| *kept &= !column.is_missing(row));
+            }
+        }
+        if self.drop_duplicates {
+            let ignored = |column: &TableColumn| self.ignored.iter().any(|n| n == column.name());
+            let duplicates = self.table.duplicates_in(|column| !ignored(column));
+            duplicates.into_iter().for_each(|row| kept[row] = false);
+        }
+        if kept.iter().all(|&kept| kept) {
             return Ok(self.table.clone());
         }
-        let needed = self.table.columns().iter().filter(|column| {
-            let recipe = self.column_recipe(column.name());
-            let imputed = self.is_input(column.name()) && recipe.imputes(column.kind()).is_some();
-            let ignored = self.ignored.iter().any(|name| name == column.name());
-            !(imputed || ignored)
-        });
-        let needed: Vec<_> = needed.collect();
-        let complete = |row: &usize| !needed.iter().any(|column| column.is_missing(*row));
-        let rows: Vec<usize> = (0..self.table.len()).filter(complete).collect();
+        let rows: Vec<usize> = (0..self.table.len()).filter(|&row| kept[row]).collect();
         self.table.select(&rows)
+    }
+
+    /// Whether nothing stands in for a missing cell of this column.
+    fn is_needed(&self, column: &TableColumn) -> bool {
+        let recipe = self.column_recipe(column.name());
+        let imputed = self.is_input(column.name()) && recipe.imputes(column.kind()).is_some();
+        let ignored = self.ignored.iter().any(|name| name == column.name());
+        !(imputed || ignored)
     }
 }
 

@@ -1,0 +1,191 @@
+//! What is to be done to a column.
+
+use super::Recipe;
+use crate::data::table::Kind;
+
+/// What to put in place of a missing cell. Means and the like are those of the training rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Impute {
+    /// The mean; for numbers.
+    Mean,
+    /// The median, of an even count the middle of the two; for numbers.
+    Median,
+    /// The most frequent value, of several the smallest; for numbers and categories.
+    MostFrequent,
+    /// This number; for numbers.
+    Constant(f64),
+    /// This word; for categories.
+    Word(String),
+}
+
+/// What becomes of a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// It stays as it is.
+    #[default]
+    None,
+    /// `(x - mean) / deviation`, with the population's deviation.
+    Standard,
+    /// `(x - min) / (max - min)`.
+    MinMax,
+    /// `(x - median) / (upper quartile - lower quartile)`, which outliers hardly move.
+    Robust,
+}
+
+/// What becomes of a category.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// One number per category, 1 for the cell's and 0 for the others; all 0 for a category that
+    /// the training rows do not have.
+    #[default]
+    OneHot,
+    /// The category's place in the sorted list; for one that the training rows do not have the
+    /// place after the last.
+    Ordinal,
+    /// One number for each of so many buckets, 1 for the bucket of the cell's word: XXH3-64 of its
+    /// bytes, modulo the buckets. Words need not be known before, and may share a bucket.
+    Hash(usize),
+}
+
+/// What is to be done to an input column; see [`Recipe::column`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ColumnRecipe {
+    pub(in super::super) scale: Scale,
+    pub(in super::super) encoding: Encoding,
+    pub(in super::super) clip: Option<(f64, f64)>,
+    pub(in super::super) log: bool,
+    pub(in super::super) rare: f64,
+    impute_number: Option<Impute>,
+    impute_category: Option<Impute>,
+}
+
+impl ColumnRecipe {
+    /// Numbers as [`Scale::Standard`].
+    pub fn standardize(self) -> Self {
+        ColumnRecipe { scale: Scale::Standard, ..self }
+    }
+
+    /// Numbers as [`Scale::MinMax`].
+    pub fn min_max(self) -> Self {
+        ColumnRecipe { scale: Scale::MinMax, ..self }
+    }
+
+    /// Numbers as [`Scale::Robust`].
+    pub fn robust(self) -> Self {
+        ColumnRecipe { scale: Scale::Robust, ..self }
+    }
+
+    /// Numbers beyond these quantiles of the training rows are taken for the quantile, before all
+    /// else: `clip_quantiles(0.01, 0.99)`. Quantiles are NumPy's, linear between the two nearest
+    /// numbers.
+    pub fn clip_quantiles(self, low: f64, high: f64) -> Self {
+        ColumnRecipe { clip: Some((low, high)), ..self }
+    }
+
+    /// The logarithm of numbers, after clipping and before scaling: `sign(x) · ln(1 + |x|)`, for
+    /// what spans orders of magnitude.
+    pub fn log(self) -> Self {
+        ColumnRecipe { log: true, ..self }
+    }
+
+    /// Numbers as they are. The default.
+    pub fn unscaled(self) -> Self {
+        ColumnRecipe { scale: Scale::None, ..self }
+    }
+
+    /// Categories as [`Encoding::OneHot`]. The default.
+    pub fn one_hot(self) -> Self {
+        ColumnRecipe { encoding: Encoding::OneHot, ..self }
+    }
+
+    /// Categories as [`Encoding::Ordinal`].
+    pub fn ordinal(self) -> Self {
+        ColumnRecipe { encoding: Encoding::Ordinal, ..self }
+    }
+
+    /// Categories as [`Encoding::Hash`].
+    pub fn hash(self, buckets: usize) -> Self {
+        ColumnRecipe { encoding: Encoding::Hash(buckets), ..self }
+    }
+
+    /// Words of less than this share of the training rows become one category, `join_rare(0.01)`,
+    /// and so do, if there are any, words that the training rows do not have. By default every word
+    /// is a category.
+    pub fn join_rare(self, share: f64) -> Self {
+        ColumnRecipe { rare: share, ..self }
+    }
+
+    /// What to put in place of missing cells, in columns of the kind it serves: so
+    /// `.impute(Impute::MostFrequent).impute(Impute::Median)` is the most frequent category and
+    /// the median number. By default a missing cell is an error.
+    pub fn impute(self, impute: Impute) -> Self {
+        match impute {
+            Impute::MostFrequent => ColumnRecipe {
+                impute_number: Some(Impute::MostFrequent),
+                impute_category: Some(Impute::MostFrequent),
+                ..self
+            },
+            Impute::Word(_) => ColumnRecipe { impute_category: Some(impute), ..self },
+            _ => ColumnRecipe { impute_number: Some(impute), ..self },
+        }
+    }
+
+    pub(in super::super) fn imputes(&self, kind: Kind) -> Option<&Impute> {
+        match kind {
+            Kind::Number => self.impute_number.as_ref(),
+            Kind::Category => self.impute_category.as_ref(),
+        }
+    }
+}
+
+impl Recipe {
+    /// [`ColumnRecipe::standardize`] for all columns.
+    pub fn standardize(self) -> Self {
+        Recipe { defaults: self.defaults.standardize(), ..self }
+    }
+
+    /// [`ColumnRecipe::min_max`] for all columns.
+    pub fn min_max(self) -> Self {
+        Recipe { defaults: self.defaults.min_max(), ..self }
+    }
+
+    /// [`ColumnRecipe::robust`] for all columns.
+    pub fn robust(self) -> Self {
+        Recipe { defaults: self.defaults.robust(), ..self }
+    }
+
+    /// [`ColumnRecipe::clip_quantiles`] for all columns.
+    pub fn clip_quantiles(self, low: f64, high: f64) -> Self {
+        Recipe { defaults: self.defaults.clip_quantiles(low, high), ..self }
+    }
+
+    /// [`ColumnRecipe::log`] for all columns.
+    pub fn log(self) -> Self {
+        Recipe { defaults: self.defaults.log(), ..self }
+    }
+
+    /// [`ColumnRecipe::one_hot`] for all columns.
+    pub fn one_hot(self) -> Self {
+        Recipe { defaults: self.defaults.one_hot(), ..self }
+    }
+
+    /// [`ColumnRecipe::ordinal`] for all columns.
+    pub fn ordinal(self) -> Self {
+        Recipe { defaults: self.defaults.ordinal(), ..self }
+    }
+
+    /// [`ColumnRecipe::hash`] for all columns.
+    pub fn hash(self, buckets: usize) -> Self {
+        Recipe { defaults: self.defaults.hash(buckets), ..self }
+    }
+
+    /// [`ColumnRecipe::join_rare`] for all columns.
+    pub fn join_rare(self, share: f64) -> Self {
+        Recipe { defaults: self.defaults.join_rare(share), ..self }
+    }
+
+    /// [`ColumnRecipe::impute`] for all columns.
+    pub fn impute(self, impute: Impute) -> Self {
+        Recipe { defaults: self.defaults.impute(impute), ..self }
+    }
+}
