@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::energy::Energy;
 use super::job::Job;
 use super::limit::{Floor, Limits};
-use super::machine::{Machine, peak_resident};
+use super::machine::Machine;
 use super::measure::{Budget, Spread};
 use super::probe::Probe;
 use super::report::{DeviceReport, Entry, FORMAT, Measured, Outcome, Part, Report, Roofline};
@@ -42,7 +42,7 @@ struct Subject {
 struct Figures {
     rows: usize,
     limit: Floor,
-    plan_steps: usize,
+    launches_per_step: usize,
     memory_bytes: usize,
     first_step_seconds: f64,
     phases: Vec<Part>,
@@ -92,9 +92,8 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report> 
     let cpu = roofs.next().expect("invariant: the CPU is always there");
     let roofline = Roofline { cpu, gpu: roofs.collect() };
     let (cpu, gpu) = (reports.remove(0), reports);
-    let peak_resident_bytes = peak_resident();
     let (format, quick) = (FORMAT, options.quick);
-    Ok(Report { format, quick, machine, peak_resident_bytes, roofline, cpu, gpu, no_gpu })
+    Ok(Report { format, quick, machine, roofline, cpu, gpu, no_gpu })
 }
 
 /// The CPU, then every GPU; why there is none.
@@ -180,7 +179,7 @@ fn subject(
     let figures = Figures {
         rows: probe.rows,
         limit,
-        plan_steps: whole.len(),
+        launches_per_step: probe.launches(whole),
         memory_bytes: probe.bytes(),
         first_step_seconds,
         phases,
@@ -273,9 +272,10 @@ impl Subject {
             gigabytes_per_second: figures.limit.bytes as f64 / step.median / 1e9,
             limit: figures.limit,
             share_of_limit: figures.limit.seconds / step.median,
-            plan_steps: figures.plan_steps,
+            launches_per_step: figures.launches_per_step,
             memory_bytes: figures.memory_bytes,
             first_step_seconds: figures.first_step_seconds,
+            alone: None,
             joules_per_thousand_rows: self.joules.map(|joules| 1000.0 * joules / rows),
             times_faster_than_cpu: None,
             phases: figures.phases.clone(),
