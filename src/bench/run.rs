@@ -34,6 +34,9 @@ struct Subject {
     samples: Vec<f64>,
     /// The median of each round.
     rounds: Vec<f64>,
+    /// Since it was made; none where the device does not tell.
+    energy: Option<Energy>,
+    /// Of all samples.
     joules: Option<f64>,
     figures: Figures,
 }
@@ -185,7 +188,8 @@ fn subject(
         phases,
         parts,
     };
-    Ok(Subject { job, samples: vec![], rounds: vec![], joules: None, figures })
+    let energy = Energy::of(device);
+    Ok(Subject { job, samples: vec![], rounds: vec![], energy, joules: None, figures })
 }
 
 fn phases(probe: &mut Probe, limits: &mut Limits, whole: &Range<usize>) -> Result<Vec<Part>> {
@@ -226,7 +230,6 @@ fn parts(probe: &mut Probe, limits: &mut Limits, whole: &Range<usize>) -> Result
 fn alternate(subjects: &mut [Result<Subject, String>], budget: Budget) -> Result<()> {
     let rounds = if subjects.len() > 1 { 5 } else { 1 };
     let mut counts = vec![];
-    let mut energy = Energy::of_the_cpu();
     for subject in subjects.iter_mut() {
         let Ok(subject) = subject else {
             counts.push(0);
@@ -246,10 +249,10 @@ fn alternate(subjects: &mut [Result<Subject, String>], budget: Budget) -> Result
         }
         for i in order {
             let Ok(subject) = &mut subjects[i] else { continue };
-            let before = energy.as_mut().and_then(Energy::joules);
+            let before = subject.energy.as_mut().and_then(Energy::joules);
             let samples = subject.job.samples(counts[i])?;
-            let after = energy.as_mut().and_then(Energy::joules);
-            if let (Some(before), Some(after), 0) = (before, after, i) {
+            let after = subject.energy.as_mut().and_then(Energy::joules);
+            if let (Some(before), Some(after)) = (before, after) {
                 *subject.joules.get_or_insert(0.0) += after - before;
             }
             subject.rounds.push(Spread::of(samples.clone()).median);
