@@ -5,6 +5,18 @@ use ironwarp::exec::Device;
 use ironwarp::exec::cuda::CardEnergy;
 
 #[test]
+fn a_card_uses_energy_or_says_that_it_does_not_tell() {
+    let Some(_session) = emulator::session() else { return };
+    match Device::cuda(0).expect("a card").card_energy().expect("a GPU") {
+        // At rest too.
+        Ok(energy) => while energy.joules().expect("it still tells") <= 0.0 {},
+        Err(error) => {
+            assert!(emulator::on_a_card() && matches!(error, DeviceError::Unusable { .. }));
+        }
+    }
+}
+
+#[test]
 fn emulated_energy_is_counted_from_when_it_was_asked_for() {
     let Some(session) = emulator::session() else { return };
     let device = Device::cuda(0).expect("a card");

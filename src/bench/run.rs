@@ -100,7 +100,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report> 
 }
 
 /// The CPU, then every GPU; why there is none.
-fn devices() -> (Vec<Device>, Option<String>) {
+pub fn devices() -> (Vec<Device>, Option<String>) {
     let mut devices = vec![Device::cpu()];
     let reason = loop {
         match Device::cuda(devices.len() - 1) {
