@@ -178,6 +178,7 @@ def main():
     names = ["IRONWARP_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"]
     options.environment = dict(os.environ, **dict.fromkeys(names, threads))
     options.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    options.environment["RUST_BACKTRACE"] = "0"  # the last line of an error is what is shown
     export = [options.ironwarp, "bench", "--export", str(PLACE / "data")]
     subprocess.run(export, check=True, env=options.environment)
 
