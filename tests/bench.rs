@@ -2,9 +2,11 @@
 //! is timed here says nothing; nobody looks at it.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
+use ironwarp::bench::alone::{self, Alone, Resident};
 use ironwarp::bench::compare::{Comparison, Verdict};
 use ironwarp::bench::report::{Measured, Outcome, Report};
 use ironwarp::bench::run::{Options, run};
@@ -75,8 +77,21 @@ fn small() -> Vec<Workload> {
 
 static REPORT: LazyLock<Report> = LazyLock::new(|| {
     let options = Options { quick: true, only: vec![], workloads: small() };
-    run(&options, &mut |_| ()).expect("the CPU is there")
+    let mut report = run(&options, &mut |_| ()).expect("the CPU is there");
+    for entry in &mut report.cpu.workloads {
+        // The program has no others of these.
+        if let (Outcome::Measured(measured), "W2") = (&mut entry.outcome, &*entry.id) {
+            measured.alone = Some(alone("W2"));
+        }
+    }
+    report
 });
+
+/// A workload of the program's own, in two processes.
+fn alone(id: &str) -> Alone {
+    let program = Path::new(env!("CARGO_BIN_EXE_ironwarp"));
+    alone::measure(program, id, "cpu", 2).expect("a process")
+}
 
 fn measured<'a>(report: &'a Report, id: &str) -> &'a Measured {
     report.cpu.measured().find(|(entry, _)| entry.id == id).expect("it was measured").1
@@ -91,7 +106,10 @@ fn every_kind_of_workload_is_checked_and_measured() {
     for id in ["W2", "T2", "T3", "T4"] {
         let m = measured(&REPORT, id);
         assert!(m.rows_per_second > 0.0 && m.seconds_per_step.samples >= 5, "{id}: {m:?}");
-        assert!(m.limit.seconds > 0.0 && m.memory_bytes > 0 && m.plan_steps > 0, "{id}: {m:?}");
+        assert!(
+            m.limit.seconds > 0.0 && m.memory_bytes > 0 && m.launches_per_step > 0,
+            "{id}: {m:?}"
+        );
         assert!(!m.parts.is_empty() && m.parts.iter().all(|part| part.seconds.median > 0.0));
     }
     // Parameters, gradients and both moments read, all but gradients written: 28 bytes each, and
@@ -108,6 +126,32 @@ fn every_kind_of_workload_is_checked_and_measured() {
     );
     assert!(REPORT.cpu.batches.iter().any(|curve| curve.points.len() == 6), "sizes of steps");
     assert!(!REPORT.cpu.threads.is_empty(), "numbers of threads");
+}
+
+#[test]
+fn a_process_takes_little_more_than_plan_and_data() {
+    for (id, rows, width) in [("W2", 65536, 64), ("W3", 12800, 784), ("W8b256", 256, 784)] {
+        let Alone { start_seconds, memory } = alone(id);
+        assert!(start_seconds.samples == 2 && start_seconds.best > 0.0, "{id}: {start_seconds:?}");
+        let targets = if id == "W8b256" { 0 } else { rows };
+        assert!(memory.data >= 4 * (rows * width + targets), "{id}: {memory:?}");
+        let Some(peak) = memory.peak else { continue };
+        assert!(peak > memory.data && memory.plan > 0, "{id}: {memory:?}");
+        let beyond = memory.beyond().expect("there is a peak");
+        assert!(beyond <= 32 << 20, "{id}: {} KiB beyond, {memory:?}", beyond >> 10);
+    }
+    let nothing = alone::measure(Path::new("no such program"), "W2", "cpu", 1);
+    assert!(nothing.is_err_and(|e| e.contains("W2 alone") && e.contains("no such program")));
+    let unknown = alone::measure(Path::new(env!("CARGO_BIN_EXE_ironwarp")), "W99", "cpu", 1);
+    assert_eq!(unknown, Err("W99 alone: it took no step".into()));
+}
+
+#[test]
+fn what_is_beyond_plan_and_data_is_known_where_the_peak_is() {
+    let memory = Resident { peak: Some(100), plan: 30, data: 50 };
+    assert_eq!(memory.beyond(), Some(20));
+    assert_eq!(Resident { peak: None, ..memory }.beyond(), None);
+    assert_eq!(Resident { peak: Some(70), ..memory }.beyond(), Some(0));
 }
 
 #[test]
@@ -130,6 +174,8 @@ fn json_has_its_keys_and_is_read_again() {
     for key in ["lower", "median", "upper", "p95", "samples"] {
         assert!(workload["seconds_per_step"][key].is_number(), "{key} in {workload}");
     }
+    assert!(workload["alone"]["start_seconds"]["median"].is_number(), "{workload}");
+    assert!(json["cpu"]["workloads"][1]["alone"].is_null(), "not available is not 0");
     let joules = &workload["joules_per_thousand_rows"];
     assert!(joules.is_null() || joules.as_f64() > Some(0.0), "not available is not 0");
     let text = serde_json::to_string(&*REPORT).expect("plain data");
@@ -138,7 +184,7 @@ fn json_has_its_keys_and_is_read_again() {
         ("{", "not JSON"),
         ("{}", "not a report"),
         (r#"{"format": 99}"#, "its format is 99"),
-        (r#"{"format": 1}"#, "not a whole report"),
+        (r#"{"format": 2}"#, "not a whole report"),
     ] {
         let error = Report::parse(text).expect_err("refused");
         assert!(error.contains(why), "{error}");
@@ -157,6 +203,8 @@ fn csv_has_a_line_for_each_workload() {
     let rate: f64 = lines[0][at].parse().expect("a number");
     assert_eq!(rate, measured(&REPORT, "W2").rows_per_second);
     assert_eq!(&lines[4][at], "", "not available is empty");
+    let at = names.iter().position(|n| n == "start_seconds").expect("a column");
+    assert!(lines[0][at].parse::<f64>().is_ok() && lines[1][at].is_empty(), "{lines:?}");
 }
 
 #[test]
@@ -165,6 +213,12 @@ fn the_table_fits_100_columns() {
     let widest = table.lines().max_by_key(|line| line.chars().count()).expect("lines");
     assert!(widest.chars().count() <= 100, "{widest}");
     assert!(table.contains("not available: needs a miracle"));
+    // Its line, that of its process, and what it is.
+    assert_eq!(
+        REPORT.to_string().lines().filter(|line| line.starts_with("W2 ")).count(),
+        3,
+        "{table}"
+    );
 }
 
 #[test]

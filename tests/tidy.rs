@@ -73,6 +73,7 @@ const UNSAFE_FILES: Reasons = &[
     ("src/exec/cuda/driver/stream.rs", "work that the driver queues"),
     ("src/exec/cuda/driver/code.rs",   "code that the driver loads"),
     ("src/exec/cuda/cards.rs", "asks the driver for a card's figures"),
+    ("src/exec/cuda/nvml.rs",  "calls the management library, a C library"),
     ("src/exec/cuda/nvrtc.rs", "calls the compiler, a C library"),
     ("tests/emulator/src/library.rs", "loads the stand-in libraries and calls their controls"),
     ("tests/emulator/tests/suite/card.rs", "drives the emulated card through the bindings"),

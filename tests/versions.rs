@@ -57,6 +57,7 @@ const CALLS: &[(&str, &str, (u32, u32))] = &[
     ("sys::culib",                       "",                             (0, 0)),
     ("sys::is_culib_present",            "",                             (0, 0)),
     // Found by name.
+    ("cuDeviceGetPCIBusId",              "cuDeviceGetPCIBusId",          (4, 1)),
     ("cuDriverGetVersion",               "cuDriverGetVersion",           (2, 2)),
     ("cuEventElapsedTime",               "cuEventElapsedTime",           (2, 0)),
     ("nvrtcCompileProgram",              "nvrtcCompileProgram",          (7, 0)),

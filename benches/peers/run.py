@@ -6,8 +6,8 @@ ratios. See docs/benchmarks.md.
     python3 benches/peers/run.py --quick --workloads W2 W3         a look
     python3 benches/peers/run.py --peers pytorch-graph --device cuda
 
-The first run makes Python environments in target/peers (PyTorch takes some 5 GB). The forms for a GPU
-have not been run yet."""
+The first run makes Python environments in target/peers (PyTorch takes some 5 GB), and builds the
+programs in Rust there. The forms for a GPU have not been run yet."""
 
 import argparse
 import json
@@ -27,8 +27,16 @@ PACKAGES = {
         "cuda": ["jax[cuda13]==0.10.2", "numpy", "safetensors"],
     },
 }
+# Written in Rust, for the CPU; on a GPU it needs a CUDA toolkit to be built.
+IN_RUST = ["candle"]
 PEERS = {
-    "cpu": ["pytorch-eager", "pytorch-compile", "jax-jit", "jax-scan"],
+    "cpu": [
+        "pytorch-eager",
+        "pytorch-compile",
+        "jax-jit",
+        "jax-scan",
+        "candle-eager",
+    ],
     "cuda": [
         "pytorch-eager",
         "pytorch-compile",
@@ -62,6 +70,24 @@ def environment(framework, device):
     return python
 
 
+def build(framework):
+    """A framework's program in Rust."""
+    project, place = Path(__file__).with_name("rust_peers"), PLACE / "rust"
+    command = ["cargo", "build", "--release", "--locked", "--features", framework]
+    command += ["--bin", f"with_{framework}", "--target-dir", str(place)]
+    # As its authors advise.
+    flags = dict(os.environ, RUSTFLAGS="-C target-cpu=native")
+    subprocess.run(command, check=True, cwd=project, env=flags)
+    return place / "release" / f"with_{framework}"
+
+
+def program(framework, device):
+    """The beginning of a command."""
+    if framework in IN_RUST:
+        return [build(framework)]
+    return [environment(framework, device), Path(__file__).with_name(f"with_{framework}.py")]
+
+
 def own(options, workload):
     """Our own answer, by `ironwarp bench`."""
     command = [options.ironwarp, "bench", "--json", "--only", workload]
@@ -81,10 +107,9 @@ def own(options, workload):
 def other(options, name, workload):
     """A peer's answer."""
     framework, form = name.split("-", 1)
-    script = Path(__file__).with_name(f"with_{framework}.py")
     budget = "0.5" if options.quick else "3"
-    command = [options.pythons[framework], script, form, workload, PLACE / "data", options.device]
-    command = [str(part) for part in [*command, budget]]
+    command = [*options.programs[framework], form, workload, PLACE / "data", options.device, budget]
+    command = [str(part) for part in command]
     try:
         result = subprocess.run(
             command, capture_output=True, text=True, timeout=600, env=options.environment
@@ -148,11 +173,12 @@ def main():
         subprocess.run(command, check=True, cwd=ROOT)
         options.ironwarp = str(ROOT / "target" / "release" / "ironwarp")
     frameworks = {peer.split("-")[0] for peer in options.peers}
-    options.pythons = {name: environment(name, options.device) for name in sorted(frameworks)}
+    options.programs = {name: program(name, options.device) for name in sorted(frameworks)}
     threads = str(options.threads)
-    names = ["IRONWARP_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]
+    names = ["IRONWARP_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"]
     options.environment = dict(os.environ, **dict.fromkeys(names, threads))
     options.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    options.environment["RUST_BACKTRACE"] = "0"  # the last line of an error is what is shown
     export = [options.ironwarp, "bench", "--export", str(PLACE / "data")]
     subprocess.run(export, check=True, env=options.environment)
 

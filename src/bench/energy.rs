@@ -1,13 +1,22 @@
-//! Joules, where the machine tells them: the running average power limit's counters that Linux shows
-//! under `/sys/class/powercap`.
+//! Joules, where the machine tells them: of the CPU, the running average power limit's counters that
+//! Linux shows under `/sys/class/powercap`; of a GPU, what NVML says.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::exec::Device;
+use crate::exec::cuda::CardEnergy;
+
 const FOLDER: &str = "/sys/class/powercap";
 
+/// What counts a device's energy.
+pub(super) enum Energy {
+    Cpu(Packages),
+    Card(CardEnergy),
+}
+
 /// The energy counters of all processor packages.
-pub(super) struct Energy {
+pub(super) struct Packages {
     packages: Vec<Package>,
 }
 
@@ -20,12 +29,25 @@ struct Package {
 }
 
 impl Energy {
-    /// The counters of this machine, if all of them can be read.
-    pub(super) fn of_the_cpu() -> Option<Energy> {
-        Energy::below(Path::new(FOLDER))
+    /// Of a device, if it tells: of the CPU only where all of the counters can be read.
+    pub(super) fn of(device: &Device) -> Option<Energy> {
+        match device.card_energy() {
+            None => Some(Energy::Cpu(Packages::below(Path::new(FOLDER))?)),
+            Some(energy) => Some(Energy::Card(energy.ok()?)),
+        }
     }
 
-    fn below(folder: &Path) -> Option<Energy> {
+    /// Joules since this was made.
+    pub(super) fn joules(&mut self) -> Option<f64> {
+        match self {
+            Energy::Cpu(packages) => packages.joules(),
+            Energy::Card(card) => card.joules(),
+        }
+    }
+}
+
+impl Packages {
+    fn below(folder: &Path) -> Option<Packages> {
         let mut packages = vec![];
         for entry in fs::read_dir(folder).ok()?.flatten() {
             // `intel-rapl:0` is a package; `intel-rapl:0:1` is a part of it.
@@ -37,11 +59,10 @@ impl Energy {
             let range = number(&entry.path().join("max_energy_range_uj"))?;
             packages.push(Package { last: number(&counter)?, counter, range, total: 0 });
         }
-        (!packages.is_empty()).then_some(Energy { packages })
+        (!packages.is_empty()).then_some(Packages { packages })
     }
 
-    /// Joules since this was made.
-    pub(super) fn joules(&mut self) -> Option<f64> {
+    fn joules(&mut self) -> Option<f64> {
         for package in &mut self.packages {
             let now = number(&package.counter)?;
             let wrapped = if now < package.last { package.range } else { 0 };
@@ -68,12 +89,12 @@ mod tests {
             fs::create_dir_all(&package).expect("a folder");
             fs::write(package.join(file), format!("{value}\n")).expect("a file");
         };
-        assert!(Energy::below(folder.path()).is_none(), "no package");
+        assert!(Packages::below(folder.path()).is_none(), "no package");
         for (name, value) in [("intel-rapl:0", 900), ("intel-rapl:1", 50), ("intel-rapl:0:0", 7)] {
             write(name, "energy_uj", value);
             write(name, "max_energy_range_uj", 1000);
         }
-        let mut energy = Energy::below(folder.path()).expect("two packages");
+        let mut energy = Packages::below(folder.path()).expect("two packages");
         assert_eq!(energy.joules(), Some(0.0));
         write("intel-rapl:0", "energy_uj", 100);
         write("intel-rapl:1", "energy_uj", 51);

@@ -63,7 +63,8 @@ fn table(report: &Report, index: usize) -> String {
     let Some((device, _)) = report.devices().nth(index) else { return String::new() };
     let mut text = String::from(
         "<table>\n<tr><th>workload</th><th>rows/s</th><th>step</th><th>p95</th><th>GFLOP/s</th>\
-         <th>GB/s</th><th>of limit</th><th>steps</th><th>memory</th><th>first step</th>\
+         <th>GB/s</th><th>of limit</th><th>launches</th><th>memory</th><th>first step</th>\
+         <th>process start</th><th>peak</th><th>beyond plan, data</th>\
          <th>J / 1,000 rows</th><th>&#215; CPU</th></tr>\n",
     );
     for entry in &device.workloads {
@@ -79,11 +80,13 @@ fn table(report: &Report, index: usize) -> String {
 }
 
 fn wide(text: &str) -> String {
-    format!("<td class=\"text quiet\" colspan=\"11\">{}</td>", escape(text))
+    format!("<td class=\"text quiet\" colspan=\"14\">{}</td>", escape(text))
 }
 
 fn cells(m: &Measured) -> String {
-    let or_none = |value: Option<f64>| value.map_or("not available".into(), |x| format!("{x:.2}"));
+    let or_say = |text: Option<String>| text.unwrap_or_else(|| "not available".into());
+    let or_none = |value: Option<f64>| or_say(value.map(|x| format!("{x:.2}")));
+    let bytes = |bytes: u64| size(bytes as usize);
     let cells = [
         rate(m.rows_per_second),
         time(m.seconds_per_step.median),
@@ -91,9 +94,12 @@ fn cells(m: &Measured) -> String {
         format!("{:.1}", m.gflops),
         format!("{:.1}", m.gigabytes_per_second),
         format!("{:.0} %", 100.0 * m.share_of_limit),
-        m.plan_steps.to_string(),
+        m.launches_per_step.to_string(),
         size(m.memory_bytes),
         time(m.first_step_seconds),
+        or_say(m.alone.map(|alone| time(alone.start_seconds.median))),
+        or_say(m.alone.and_then(|alone| alone.memory.peak).map(bytes)),
+        or_say(m.alone.and_then(|alone| alone.memory.beyond()).map(bytes)),
         or_none(m.joules_per_thousand_rows),
         or_none(m.times_faster_than_cpu.map(|ratio| ratio.median)),
     ];

@@ -83,6 +83,13 @@ impl Job {
         }
     }
 
+    /// Other data for what trains.
+    pub(super) fn change_data(&mut self, data: Dataset) {
+        if let Job::Training(job) = self {
+            job.data = data;
+        }
+    }
+
     /// One sample that does not count; its seconds.
     ///
     /// # Errors

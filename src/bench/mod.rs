@@ -4,6 +4,7 @@
 //! A [`workload::Workload`] is run as a user runs it ([`job`]), after [`run::check`] has compared its
 //! plan with the definitions; a [`probe::Probe`] takes the plan apart.
 
+pub mod alone;
 mod chart;
 pub mod compare;
 mod energy;

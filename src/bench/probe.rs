@@ -227,6 +227,20 @@ impl Probe {
         self.plan.bytes + self.lasting.bytes
     }
 
+    /// Kernels that a range launches; on the CPU its steps, save those that only name a part of a
+    /// buffer.
+    pub fn launches(&self, steps: Range<usize>) -> usize {
+        let own = self.plan.graph.steps[steps.clone()].iter().filter(|step| !step.op.is_view());
+        self.executor.launches(self.id, steps).unwrap_or_else(|| own.count())
+    }
+
+    /// Bytes that were filled in.
+    pub fn content_bytes(&self) -> usize {
+        let lasting = self.content.lasting.iter().map(|(_, values)| values.len());
+        let feeds = self.content.feeds.iter().map(|(_, elements)| elements.len());
+        4 * lasting.chain(feeds).sum::<usize>()
+    }
+
     /// Floating-point operations of a range.
     pub fn flops(&self, steps: Range<usize>) -> u64 {
         let graph = &self.plan.graph;

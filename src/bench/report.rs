@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::alone::Alone;
 use super::limit::{Floor, Roof};
 use super::machine::Machine;
 use super::measure::Spread;
 
 /// Number of the report's format; it changes when a reader of the old one would be wrong.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One run of the harness.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,8 +19,6 @@ pub struct Report {
     pub quick: bool,
     /// Where.
     pub machine: Machine,
-    /// The largest resident size of the process, in bytes, if the system tells.
-    pub peak_resident_bytes: Option<u64>,
     /// What the devices reach.
     pub roofline: Roofline,
     /// The workloads on the CPU.
@@ -99,12 +98,15 @@ pub struct Measured {
     pub limit: Floor,
     /// The limit's part of the median time.
     pub share_of_limit: f64,
-    /// Steps of the plan: on a GPU at least one launch each.
-    pub plan_steps: usize,
+    /// Kernels that a step launches; on the CPU steps of its plan. Training on a GPU launches one
+    /// more before each step, which picks its rows.
+    pub launches_per_step: usize,
     /// Parameters, gradients, optimizer state and the plan's own arena, on the device.
     pub memory_bytes: usize,
     /// From the model's description to the end of its first step.
     pub first_step_seconds: f64,
+    /// What a process of its own takes, if there was one.
+    pub alone: Option<Alone>,
     /// Joules for 1,000 rows, if the device tells.
     pub joules_per_thousand_rows: Option<f64>,
     /// The CPU's time of a step by this device's, of neighbouring rounds in alternating order.

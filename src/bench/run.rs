@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::energy::Energy;
 use super::job::Job;
 use super::limit::{Floor, Limits};
-use super::machine::{Machine, peak_resident};
+use super::machine::Machine;
 use super::measure::{Budget, Spread};
 use super::probe::Probe;
 use super::report::{DeviceReport, Entry, FORMAT, Measured, Outcome, Part, Report, Roofline};
@@ -34,6 +34,9 @@ struct Subject {
     samples: Vec<f64>,
     /// The median of each round.
     rounds: Vec<f64>,
+    /// Since it was made; none where the device does not tell.
+    energy: Option<Energy>,
+    /// Of all samples.
     joules: Option<f64>,
     figures: Figures,
 }
@@ -42,7 +45,7 @@ struct Subject {
 struct Figures {
     rows: usize,
     limit: Floor,
-    plan_steps: usize,
+    launches_per_step: usize,
     memory_bytes: usize,
     first_step_seconds: f64,
     phases: Vec<Part>,
@@ -92,13 +95,12 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report> 
     let cpu = roofs.next().expect("invariant: the CPU is always there");
     let roofline = Roofline { cpu, gpu: roofs.collect() };
     let (cpu, gpu) = (reports.remove(0), reports);
-    let peak_resident_bytes = peak_resident();
     let (format, quick) = (FORMAT, options.quick);
-    Ok(Report { format, quick, machine, peak_resident_bytes, roofline, cpu, gpu, no_gpu })
+    Ok(Report { format, quick, machine, roofline, cpu, gpu, no_gpu })
 }
 
 /// The CPU, then every GPU; why there is none.
-fn devices() -> (Vec<Device>, Option<String>) {
+pub fn devices() -> (Vec<Device>, Option<String>) {
     let mut devices = vec![Device::cpu()];
     let reason = loop {
         match Device::cuda(devices.len() - 1) {
@@ -180,13 +182,14 @@ fn subject(
     let figures = Figures {
         rows: probe.rows,
         limit,
-        plan_steps: whole.len(),
+        launches_per_step: probe.launches(whole),
         memory_bytes: probe.bytes(),
         first_step_seconds,
         phases,
         parts,
     };
-    Ok(Subject { job, samples: vec![], rounds: vec![], joules: None, figures })
+    let energy = Energy::of(device);
+    Ok(Subject { job, samples: vec![], rounds: vec![], energy, joules: None, figures })
 }
 
 fn phases(probe: &mut Probe, limits: &mut Limits, whole: &Range<usize>) -> Result<Vec<Part>> {
@@ -227,7 +230,6 @@ fn parts(probe: &mut Probe, limits: &mut Limits, whole: &Range<usize>) -> Result
 fn alternate(subjects: &mut [Result<Subject, String>], budget: Budget) -> Result<()> {
     let rounds = if subjects.len() > 1 { 5 } else { 1 };
     let mut counts = vec![];
-    let mut energy = Energy::of_the_cpu();
     for subject in subjects.iter_mut() {
         let Ok(subject) = subject else {
             counts.push(0);
@@ -247,10 +249,10 @@ fn alternate(subjects: &mut [Result<Subject, String>], budget: Budget) -> Result
         }
         for i in order {
             let Ok(subject) = &mut subjects[i] else { continue };
-            let before = energy.as_mut().and_then(Energy::joules);
+            let before = subject.energy.as_mut().and_then(Energy::joules);
             let samples = subject.job.samples(counts[i])?;
-            let after = energy.as_mut().and_then(Energy::joules);
-            if let (Some(before), Some(after), 0) = (before, after, i) {
+            let after = subject.energy.as_mut().and_then(Energy::joules);
+            if let (Some(before), Some(after)) = (before, after) {
                 *subject.joules.get_or_insert(0.0) += after - before;
             }
             subject.rounds.push(Spread::of(samples.clone()).median);
@@ -273,9 +275,10 @@ impl Subject {
             gigabytes_per_second: figures.limit.bytes as f64 / step.median / 1e9,
             limit: figures.limit,
             share_of_limit: figures.limit.seconds / step.median,
-            plan_steps: figures.plan_steps,
+            launches_per_step: figures.launches_per_step,
             memory_bytes: figures.memory_bytes,
             first_step_seconds: figures.first_step_seconds,
+            alone: None,
             joules_per_thousand_rows: self.joules.map(|joules| 1000.0 * joules / rows),
             times_faster_than_cpu: None,
             phases: figures.phases.clone(),

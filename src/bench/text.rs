@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use super::alone::Alone;
 use super::limit::Bound;
 use super::report::{DeviceReport, Entry, Measured, Outcome, Part, Report};
 
@@ -36,6 +37,11 @@ impl fmt::Display for Report {
                 device.device, roof.gflops
             )?;
             device.workloads.iter().try_for_each(|entry| writeln!(f, "{}", line(entry)))?;
+            let alone = device.measured().filter_map(|(e, m)| Some((&e.id, m.alone.as_ref()?)));
+            let lines: Vec<_> = alone.map(|(id, alone)| alone_line(id, alone)).collect();
+            if !lines.is_empty() {
+                writeln!(f, "\n{ALONE_HEADER}\n{}", lines.join("\n"))?;
+            }
         }
         if let Some(reason) = &self.no_gpu {
             writeln!(f, "\n{}", wrapped(&format!("no GPU: {reason}")))?;
@@ -50,13 +56,19 @@ impl fmt::Display for Report {
 
 /// Names of the columns, as wide as the figures of [`line`].
 const HEADER: &str = "\
-workload  rows/s     step      p95  GFLOP/s   GB/s  limit  steps   memory    first  J/krow  x CPU";
+workload  rows/s     step      p95  GFLOP/s   GB/s  limit launch   memory    first  J/krow  x CPU";
+
+/// As wide as the figures of [`alone_line`].
+const ALONE_HEADER: &str = "\
+alone        start        p95       peak       plan       data     beyond";
 
 const LEGEND: &str = "\
 step: median time, p95 its 95th percentile; limit: part of what the device reaches in this run, by
-its matrix products (a) or its memory (m); steps: of the plan, on a GPU at least a launch each;
-first: from the model to the end of its first step; J/krow: joules for 1,000 rows; x CPU: times
-faster than the CPU; -: not available";
+its matrix products (a) or its memory (m); launch: kernels launched a step, on the CPU the plan's
+steps; memory: of the plan, on the device; first: from the model to the end of its first step;
+J/krow: joules for 1,000 rows; x CPU: times faster than the CPU; -: not available
+alone: in a process of its own; start: from its start to the end of its first step; peak: its
+largest resident size; beyond: what of that is neither plan nor data, 32 MiB at most is aimed at";
 
 fn line(entry: &Entry) -> String {
     let m = match &entry.outcome {
@@ -79,9 +91,23 @@ fn line(entry: &Entry) -> String {
         m.gigabytes_per_second,
         100.0 * m.share_of_limit,
         bound(m.limit.bound),
-        m.plan_steps,
+        m.launches_per_step,
         size(m.memory_bytes),
         time(m.first_step_seconds),
+    )
+}
+
+fn alone_line(id: &str, alone: &Alone) -> String {
+    let memory = &alone.memory;
+    let or_none = |bytes: Option<u64>| bytes.map_or(SHORT_NONE.into(), |b| size(b as usize));
+    format!(
+        "{id:8} {:>9} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        time(alone.start_seconds.median),
+        time(alone.start_seconds.p95),
+        or_none(memory.peak),
+        size(memory.plan as usize),
+        size(memory.data as usize),
+        or_none(memory.beyond()),
     )
 }
 
@@ -170,7 +196,8 @@ fn part_line(part: &Part) -> String {
 
 const COLUMNS: &str = "device,workload,outcome,rows_per_second,seconds_per_step,lower_quartile,\
 upper_quartile,p95,samples,rows,gflops,gigabytes_per_second,limit_seconds,share_of_limit,bound,\
-plan_steps,memory_bytes,first_step_seconds,joules_per_thousand_rows,times_faster_than_cpu";
+launches_per_step,memory_bytes,first_step_seconds,joules_per_thousand_rows,times_faster_than_cpu,\
+start_seconds,peak_resident_bytes,beyond_plan_and_data_bytes";
 
 /// A line for each device and workload, below a line of names. What is not available is empty.
 pub fn csv(report: &Report) -> String {
@@ -204,10 +231,15 @@ fn values(m: &Measured) -> Vec<String> {
     let rates = [m.gflops, m.gigabytes_per_second, m.limit.seconds, m.share_of_limit];
     values.extend(rates.map(|x| x.to_string()));
     values.push(if m.limit.bound == Bound::Memory { "memory" } else { "arithmetic" }.into());
-    values.extend([m.plan_steps, m.memory_bytes].map(|n| n.to_string()));
+    values.extend([m.launches_per_step, m.memory_bytes].map(|n| n.to_string()));
     values.push(m.first_step_seconds.to_string());
     values.push(or_empty(m.joules_per_thousand_rows));
     values.push(or_empty(m.times_faster_than_cpu.map(|ratio| ratio.median)));
+    let alone = m.alone.as_ref();
+    values.push(or_empty(alone.map(|alone| alone.start_seconds.median)));
+    let memory = alone.map(|alone| alone.memory);
+    let bytes = [memory.and_then(|m| m.peak), memory.and_then(|m| m.beyond())];
+    values.extend(bytes.map(|bytes| bytes.map_or(String::new(), |b| b.to_string())));
     values
 }
 

@@ -150,6 +150,14 @@ impl Workload {
         }
     }
 
+    /// The data of the first step alone.
+    pub fn first_rows(&self) -> Dataset {
+        match &self.kind {
+            Kind::Training(training) => training.data(training.batch),
+            _ => self.data(false),
+        }
+    }
+
     /// The steps that are timed.
     pub fn timed(&self, plan: &Plan) -> Range<usize> {
         match self.kind {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::Executor;
 use super::cpu::{CpuExecutor, default_threads};
-use super::cuda::{self, Card, CudaExecutor, Replay};
+use super::cuda::{self, Card, CardEnergy, CudaExecutor, Replay};
 use crate::error::DeviceError;
 use crate::plan::Lasting;
 
@@ -71,6 +71,17 @@ impl Device {
     /// Whether it is the CPU.
     pub fn is_cpu(&self) -> bool {
         matches!(self.kind, Kind::Cpu(_))
+    }
+
+    /// What a GPU uses of energy from now on; none of the CPU.
+    ///
+    /// # Errors
+    /// If the card does not tell.
+    pub fn card_energy(&self) -> Option<Result<CardEnergy, DeviceError>> {
+        match &self.kind {
+            Kind::Cpu(_) => None,
+            Kind::Cuda(card, _) => Some(CardEnergy::of(card.index)),
+        }
     }
 
     /// Why the device was chosen.

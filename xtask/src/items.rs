@@ -19,7 +19,13 @@ pub(crate) struct Item {
     pub(crate) limit: u64,
     /// What it must do.
     pub(crate) must: Must,
+    /// The file in the report's folder that keeps what it prints.
+    pub(crate) kept: Option<&'static str>,
 }
+
+/// What the report keeps of `ironwarp bench`: the figures and the page.
+const FIGURES: &str = "bench.json";
+const PAGE: &str = "report/bench.html";
 
 /// What a command must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +89,9 @@ fn skipped(output: &str) -> Option<String> {
 pub(crate) fn all(bundle: &Path) -> Result<Vec<Item>, String> {
     let mut items = Vec::new();
     let mut add = |group, limit, must, command: &[&str]| {
+        let kept = command.contains(&PAGE).then_some(FIGURES);
         let command = command.iter().map(ToString::to_string).collect();
-        items.push(Item { group, command, limit, must });
+        items.push(Item { group, command, limit, must, kept });
     };
     add("doctor", 120, Must::Succeed, &["bin/ironwarp", "doctor"]);
     add("doctor", 120, Must::PrintJson, &["bin/ironwarp", "doctor", "--json"]);
@@ -124,6 +131,7 @@ pub(crate) fn all(bundle: &Path) -> Result<Vec<Item>, String> {
     for bench in programs(bundle, "bench")? {
         add("benches", 1200, Must::Succeed, &[&bench, "--bench"]);
     }
+    add("benches", 1800, Must::PrintJson, &["bin/ironwarp", "bench", "--json", "--html", PAGE]);
     // Last, so that the benches ran by estimates.
     let mnist = ["--layers", "784,512,512,10", "--batch", "128", "--json"];
     add("benches", 600, Must::PrintJson, &[&["bin/ironwarp", "tune"], &mnist[..]].concat());
@@ -177,6 +185,27 @@ mod tests {
             assert_eq!(problem.is_some(), code != 0, "{problem:?}");
         }
         assert!(Must::Succeed.problem(Some(124), "").is_some_and(|p| p.contains("in time")));
+    }
+
+    #[test]
+    fn the_harness_runs_last_but_tuning_and_both_forms_are_kept() {
+        let bundle = std::env::temp_dir().join(format!("gpu-items-{}", std::process::id()));
+        for kind in ["test", "example", "bench"] {
+            let folder = bundle.join("bin").join(kind);
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::write(folder.join("one"), "").expect("a file");
+        }
+        let items = all(&bundle).expect("a whole bundle");
+        std::fs::remove_dir_all(&bundle).expect("it is there");
+        let [.., bench, tune] = &items[..] else { panic!("there are items") };
+        let all = |item: &Item| item.command.join(" ");
+        assert_eq!(all(bench), "bin/ironwarp bench --json --html report/bench.html");
+        assert_eq!(
+            (bench.kept, bench.must, bench.group),
+            (Some(FIGURES), Must::PrintJson, "benches")
+        );
+        assert!(all(tune).contains("tune") && tune.kept.is_none(), "{}", all(tune));
+        assert!(items.iter().filter(|item| item.kept.is_some()).count() == 1);
     }
 
     #[test]

@@ -63,6 +63,9 @@ fn execute(item: &Item, bundle: &Path, folder: &Path) -> Result<Outcome, String>
         String::from_utf8_lossy(&bytes).into_owned()
     };
     let (out, err) = (read(&out), read(&err));
+    if let Some(name) = item.kept {
+        std::fs::write(path(name), &out).map_err(|e| format!("{name}: {e}"))?;
+    }
     let whole = format!("{out}{err}");
     let judged = if item.must == items::Must::PrintJson { &out } else { &whole };
     Ok(Outcome {
@@ -91,18 +94,26 @@ mod tests {
     use crate::items::Must;
 
     fn run(command: &str, must: Must, limit: u64) -> Outcome {
+        run_and_keep(command, must, limit).0
+    }
+
+    /// The outcome, and what was kept of its output.
+    fn run_and_keep(command: &str, must: Must, limit: u64) -> (Outcome, String) {
         let folder = std::env::temp_dir().join(format!("gpu-run-{}-{limit}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let command = ["sh", "-c", command].map(String::from).to_vec();
-        let item = Item { group: "tests", command, limit, must };
+        let item = Item { group: "tests", command, limit, must, kept: Some("kept") };
         let outcome = execute(&item, &folder, &folder).expect("it starts");
+        let kept = std::fs::read_to_string(folder.join("kept")).expect("it is kept");
         std::fs::remove_dir_all(&folder).expect("it is there");
-        outcome
+        (outcome, kept)
     }
 
     #[test]
     fn a_command_is_reported_with_its_end_and_its_last_words() {
-        let outcome = run("echo '{\"a\": 1}'; echo note >&2", Must::PrintJson, 60);
+        let command = "echo '{\"a\": 1}'; echo note >&2";
+        let (outcome, kept) = run_and_keep(command, Must::PrintJson, 60);
+        assert_eq!(kept, "{\"a\": 1}\n");
         assert_eq!(outcome.problem, None);
         assert_eq!(outcome.result.expect("an object")["a"], 1);
         assert_eq!(outcome.tail, "{\"a\": 1}\nnote");

@@ -10,7 +10,8 @@ use ironwarp::bench::compare::Comparison;
 use ironwarp::bench::report::Report;
 use ironwarp::bench::run::{Options, run as measure};
 use ironwarp::bench::workload::workloads;
-use ironwarp::bench::{export, html, text};
+use ironwarp::bench::{alone, export, html, text};
+use ironwarp::exec::Device;
 
 /// Measures training and inference on the CPU and on every GPU, beside what each device reaches in
 /// the same run.
@@ -62,6 +63,9 @@ pub(crate) struct Arguments {
     /// Measure nothing: write data, weights and first losses there, for other programs
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["from", "compare", "html", "json", "csv", "steps"])]
     export: Option<PathBuf>,
+    /// Be one of the processes that this command starts: this workload on this device, nothing timed
+    #[arg(long = alone::OPTION, num_args = 2, value_names = ["ID", "DEVICE"], exclusive = true, hide = true)]
+    alone: Vec<String>,
 }
 
 /// Nothing was measured.
@@ -93,6 +97,13 @@ fn outcome(arguments: &Arguments) -> Result<ExitCode, Refusal> {
             "there is no workload `{id}`; there are {}",
             known.join(", ")
         )));
+    }
+    if let [id, device] = &arguments.alone[..] {
+        let device: Device = device.parse()?;
+        for workload in workloads().iter().filter(|workload| workload.id == id) {
+            alone::run(workload, &device, &mut std::io::stdout())?;
+        }
+        return Ok(ExitCode::SUCCESS);
     }
     if let Some(folder) = &arguments.export {
         export::write(folder, &arguments.only)?;
@@ -150,7 +161,9 @@ fn measured(arguments: &Arguments) -> Result<Report, Refusal> {
     let mut progress = |text: &str| {
         let _ = writeln!(std::io::stderr(), "{text}");
     };
-    Ok(measure(&options, &mut progress)?)
+    let mut report = measure(&options, &mut progress)?;
+    report.run_alone(&std::env::current_exe()?, &mut progress).map_err(Refusal)?;
+    Ok(report)
 }
 
 fn read(path: &Path) -> Result<Report, Refusal> {

@@ -9,6 +9,7 @@ use super::cache::{Cache, NoCache, VARIABLE};
 use super::cards::{Card, DRIVER_FIX, Problem, cards, fit, nvrtc_fix};
 use super::compile::{Architecture, Compiler, KernelSource};
 use super::library::{self, Missing};
+use super::nvml;
 use super::nvrtc::{Nvrtc, nvrtc};
 use super::places::Place;
 
@@ -76,9 +77,9 @@ impl Diagnosis {
     pub fn of_this_machine() -> Diagnosis {
         let driver = library::driver();
         let cuda = driver.ok().map(|driver| driver.cuda);
-        let nvml = library::nvml();
+        let management = library::nvml();
         let absent: [Option<&Missing>; 3] =
-            [driver.err(), library::nvrtc().err(), nvml.as_ref().err()];
+            [driver.err(), library::nvrtc().err(), management.as_ref().err()];
         let places = absent.iter().flatten().next().map(|missing| missing.looked.iter());
         let offered = cuda.map(|cuda| cards().map(|cards| report_cards(cards, cuda)));
         let (cards, no_cards) = match offered {
@@ -103,8 +104,12 @@ impl Diagnosis {
                     problem: Some(Problem::new(why, nvrtc_fix(cuda.map(|cuda| cuda.0)))),
                 },
             },
-            nvml: match nvml {
-                Ok((path, version)) => LibraryReport { version, path: Some(path), problem: None },
+            nvml: match management {
+                Ok(library) => LibraryReport {
+                    version: nvml::driver_release(&library),
+                    path: Some(library.path),
+                    problem: None,
+                },
                 Err(missing) => {
                     LibraryReport::missing(&missing, "it comes with the driver and is not needed")
                 }

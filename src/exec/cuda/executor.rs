@@ -230,6 +230,10 @@ impl Executor for CudaExecutor {
         &self.plans[plan.0].notes[step]
     }
 
+    fn launches(&self, plan: PlanId, steps: Range<usize>) -> Option<usize> {
+        Some(self.plans[plan.0].steps[steps].iter().map(Vec::len).sum())
+    }
+
     fn write(&mut self, buffer: BufferId, elements: &[f32]) -> Result<(), DeviceError> {
         let offset = self.offsets[buffer.index()];
         if self.is_control(buffer) {

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -76,16 +76,10 @@ pub(super) fn nvrtc() -> Result<&'static Library, &'static Missing> {
     NVRTC.get_or_init(open).as_ref()
 }
 
-/// NVML's name of the driver's release, such as "580.65.06", and where NVML lies.
-pub(super) fn nvml() -> Result<(PathBuf, Option<String>), Missing> {
-    let library = search(
-        "NVIDIA's management library",
-        &["libnvidia-ml.so.1"],
-        c"nvmlInit_v2",
-        &environment(),
-    )?;
-    let release = driver_release(&library);
-    Ok((library.path, release))
+/// NVML, which comes with the driver.
+pub(super) fn nvml() -> Result<Library, Missing> {
+    let (title, name) = ("NVIDIA's management library", "libnvidia-ml.so.1");
+    search(title, &[name], c"nvmlInit_v2", &environment())
 }
 
 fn environment() -> Vec<Place> {
@@ -266,30 +260,6 @@ fn file_at(address: usize) -> Option<PathBuf> {
         bounds.is_some_and(|(from, to)| (from..to).contains(&address))
     })?;
     line.find('/').map(|start| PathBuf::from(&line[start..]))
-}
-
-fn driver_release(nvml: &Library) -> Option<String> {
-    let mut text = [0u8; 96];
-    // SAFETY: these are the functions' types since NVML 5; the buffer is as long as said.
-    unsafe {
-        let start = nvml.symbol::<unsafe extern "C" fn() -> c_int>(c"nvmlInit_v2").ok()?;
-        let stop = nvml.symbol::<unsafe extern "C" fn() -> c_int>(c"nvmlShutdown").ok()?;
-        let ask = nvml
-            .symbol::<unsafe extern "C" fn(*mut c_char, c_uint) -> c_int>(
-                c"nvmlSystemGetDriverVersion",
-            )
-            .ok()?;
-        if start() != 0 {
-            return None;
-        }
-        let failed = ask(text.as_mut_ptr().cast(), text.len() as c_uint);
-        stop();
-        if failed != 0 {
-            return None;
-        }
-    }
-    let text = CStr::from_bytes_until_nul(&text).ok()?;
-    Some(text.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

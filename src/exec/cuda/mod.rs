@@ -9,12 +9,14 @@ pub mod doctor;
 mod driver;
 mod executor;
 mod library;
+mod nvml;
 mod nvrtc;
 mod places;
 
 pub use cards::Card;
 pub use compile::compile_log;
 pub use executor::{CudaExecutor, Replay};
+pub use nvml::CardEnergy;
 
 use crate::error::DeviceError;
 use compile::Compiler;

@@ -32,6 +32,7 @@ const SOURCES: &[(&str, &str)] = sources!(
     "driver_module.cpp" "driver_launch.cpp" "record.cpp" "libcuda.cpp"
     "watch.h" "replay.cpp"
     "nvrtc_source.cpp" "nvrtc_compile.cpp" "nvrtc.cpp" "libnvrtc.cpp"
+    "nvml.cpp"
 );
 
 const FLAGS: &[&str] =
@@ -87,6 +88,7 @@ fn build(compiler: &str, folder: &Path) -> Result<(), Missing> {
     for (source, name, alias) in [
         ("libcuda.cpp", "libcuda.so.1", "libcuda.so"),
         ("libnvrtc.cpp", "libnvrtc.so.13", "libnvrtc.so"),
+        ("nvml.cpp", "libnvidia-ml.so.1", "libnvidia-ml.so"),
     ] {
         let library = folder.join(name);
         compile(compiler, name, &[code.join(source).as_os_str(), OsStr::new("-ldl")], &library)?;

@@ -1,5 +1,5 @@
-//! A GPU for machines that have none: a stand-in pair of shared libraries with the names of
-//! NVIDIA's driver and NVRTC, so that the unmodified bindings and the crate's CUDA executor run.
+//! A GPU for machines that have none: stand-in shared libraries with the names of NVIDIA's driver,
+//! NVRTC and NVML, so that the unmodified bindings and the crate's CUDA executor run.
 //!
 //! The stand-in NVRTC hands a kernel's source and `-D` options to the host's C++ compiler, with a
 //! small header in place of CUDA's; what it returns as a "cubin" is a shared object. The stand-in
@@ -139,6 +139,11 @@ impl Session {
     /// from now on. The program's own cache of kernels must be off, since it knows nothing of it.
     pub fn patch(&self, find: &str, replace: &str) {
         self.emulator().patch(find, replace);
+    }
+
+    /// How often the management library was started and not stopped.
+    pub fn nvml_started(&self) -> i32 {
+        self.emulator().nvml_started()
     }
 
     /// Sources that were changed by [`Session::patch`] since it was called.

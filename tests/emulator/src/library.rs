@@ -22,6 +22,8 @@ pub(crate) struct Libraries {
     count: unsafe extern "C" fn(*mut Counts),
     report: unsafe extern "C" fn(c_int, *mut c_char, usize) -> usize,
     nvrtc_version: unsafe extern "C" fn(c_int),
+    nvml_counter: unsafe extern "C" fn(c_int),
+    nvml_started: unsafe extern "C" fn() -> c_int,
     record: unsafe extern "C" fn(*const c_char),
     patch: unsafe extern "C" fn(*const c_char, *const c_char),
     patched: unsafe extern "C" fn() -> c_uint,
@@ -32,9 +34,9 @@ pub(crate) struct Libraries {
 impl Libraries {
     #[allow(unsafe_code)]
     pub(crate) fn load(built: Built) -> Result<Self, Missing> {
-        let [driver, nvrtc] =
-            ["libcuda.so.1", "libnvrtc.so.13"].map(|name| open(&built.folder, name));
-        let (driver, nvrtc) = (driver?, nvrtc?);
+        let [driver, nvrtc, nvml] = ["libcuda.so.1", "libnvrtc.so.13", "libnvidia-ml.so.1"]
+            .map(|name| open(&built.folder, name));
+        let (driver, nvrtc, nvml) = (driver?, nvrtc?, nvml?);
         // The names without a version are looked up first: they lead to the same libraries.
         for name in ["libcuda.so", "libnvrtc.so"] {
             std::mem::forget(open(&built.folder, name)?);
@@ -43,8 +45,8 @@ impl Libraries {
         let compiler = CString::new(built.compiler.as_str()).unwrap_or_default();
         let shim = text(&built.folder.join(SHIM));
         type Workshop = unsafe extern "C" fn(*const c_char, *const c_char, *const c_char);
-        // SAFETY: the entries are defined in cpp/control.cpp and cpp/nvrtc.cpp with these
-        // signatures; the texts live through the call, which copies them.
+        // SAFETY: the entries are defined in cpp/control.cpp, cpp/nvrtc.cpp and cpp/nvml.cpp with
+        // these signatures; the texts live through the call, which copies them.
         let libraries = unsafe {
             let workshop = nvrtc.get::<Workshop>(b"emulator_workshop")?;
             workshop(folder.as_ptr(), compiler.as_ptr(), shim.as_ptr());
@@ -54,6 +56,8 @@ impl Libraries {
                 count: *driver.get(b"emulator_count")?,
                 report: *driver.get(b"emulator_report")?,
                 nvrtc_version: *nvrtc.get(b"emulator_nvrtc_version")?,
+                nvml_counter: *nvml.get(b"emulator_nvml_counter")?,
+                nvml_started: *nvml.get(b"emulator_nvml_started")?,
                 record: *driver.get(b"emulator_record")?,
                 patch: *nvrtc.get(b"emulator_patch")?,
                 patched: *nvrtc.get(b"emulator_patched")?,
@@ -61,7 +65,7 @@ impl Libraries {
                 built,
             }
         };
-        std::mem::forget((driver, nvrtc));
+        std::mem::forget((driver, nvrtc, nvml));
         Ok(libraries)
     }
 
@@ -85,7 +89,14 @@ impl Libraries {
         unsafe {
             (self.configure)(&raw);
             (self.nvrtc_version)(raw.nvrtc_version);
+            (self.nvml_counter)(c_int::from(settings.energy_counter));
         }
+    }
+
+    #[allow(unsafe_code)]
+    pub(crate) fn nvml_started(&self) -> i32 {
+        // SAFETY: reads a number.
+        unsafe { (self.nvml_started)() }
     }
 
     #[allow(unsafe_code)]

@@ -84,6 +84,8 @@ pub struct Settings {
     pub deaf: bool,
     /// Memory of the device in bytes; default 1 GiB. It is taken only when used.
     pub memory: u64,
+    /// Whether the management library counts the card's energy, or knows only its power; default true.
+    pub energy_counter: bool,
     /// The driver call that fails, counted from 1; default 0: none.
     pub fail_at: u64,
     /// The code it fails with.
@@ -132,6 +134,7 @@ impl Default for Settings {
             pace: Pace::AtOnce,
             deaf: false,
             memory: 1 << 30,
+            energy_counter: true,
             fail_at: 0,
             fail_code: 0,
             time_limit: Duration::from_secs(60),
