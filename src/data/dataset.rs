@@ -260,6 +260,11 @@ impl Dataset {
         }
     }
 
+    /// The rows of the columns that are this subset; `None` for all in their order.
+    pub(super) fn base_rows(&self) -> Option<&[usize]> {
+        self.rows.as_deref()
+    }
+
     /// The row of the columns behind a row of this subset.
     pub(super) fn base_row(&self, row: usize) -> usize {
         self.rows.as_ref().map_or(row, |rows| rows[row])

@@ -28,19 +28,38 @@ impl Dataset {
         column.row_shape.iter().for_each(|&size| number(hash, size));
         number(hash, column.categories.len());
         column.categories.iter().for_each(|name| text(hash, name));
-        let per_row = column.row_elements();
-        let mut bytes = Vec::with_capacity(4 * per_row);
-        for row in 0..self.len() {
-            let elements = self.base_row(row) * per_row..(self.base_row(row) + 1) * per_row;
-            bytes.clear();
-            match &*column.values {
-                Values::F32(v) => bytes.extend(v[elements].iter().flat_map(|x| x.to_le_bytes())),
-                Values::U32(v) => bytes.extend(v[elements].iter().flat_map(|x| x.to_le_bytes())),
-            }
-            hash.update(&bytes);
+        match &*column.values {
+            Values::F32(values) => self.hash_rows(hash, values, column, f32::to_le_bytes),
+            Values::U32(values) => self.hash_rows(hash, values, column, u32::to_le_bytes),
         }
     }
+
+    fn hash_rows<T: Copy>(
+        &self,
+        hash: &mut Xxh3,
+        values: &[T],
+        column: &Column,
+        bytes: impl Fn(T) -> [u8; 4],
+    ) {
+        let per_row = column.row_elements();
+        let mut buffer = Vec::with_capacity(PIECE.max(per_row));
+        let mut take = |elements: &[T]| {
+            if buffer.len() + elements.len() > buffer.capacity() {
+                hash.update(buffer.as_flattened());
+                buffer.clear();
+            }
+            buffer.extend(elements.iter().map(|x| bytes(*x)));
+        };
+        match self.base_rows() {
+            None => values.chunks(PIECE).for_each(take),
+            Some(rows) => rows.iter().for_each(|row| take(&values[row * per_row..][..per_row])),
+        }
+        hash.update(buffer.as_flattened());
+    }
 }
+
+/// Elements that are hashed at a time.
+const PIECE: usize = 1024;
 
 /// Length first, so that no two lists of texts look alike.
 fn text(hash: &mut Xxh3, text: &str) {

@@ -5,8 +5,9 @@
 //! are written; the program sees their old elements as operands after the inputs.
 
 mod code;
+mod fit;
+mod formula;
 mod interpreter;
-mod joined;
 mod kernel;
 mod launch;
 mod layout;
