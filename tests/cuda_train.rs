@@ -3,7 +3,6 @@
 
 mod common;
 
-use ironwarp::error::{DeviceError, Error};
 use ironwarp::exec::cuda::Replay;
 use ironwarp::prelude::*;
 use ndarray::{Array1, Array2};
@@ -262,72 +261,4 @@ fn every_layer_trains() {
     let close =
         |(a, b): (&f64, &f64)| (a - b).abs() <= common::bounds::FREE_RUNNING * a.abs().max(1.0);
     assert!(cpu.iter().zip(&gpu).all(close), "{cpu:?} and {gpu:?}");
-}
-
-#[test]
-fn emulated_memory_is_flat_and_given_back() {
-    let Some(session) = emulator::session() else { return };
-    let data = classes(45);
-    {
-        let (mut one, mut two) = (trainer(cuda()), trainer(cuda()));
-        one.fit(&data, fit(1)).expect("trains");
-        let bytes = session.counts().device_bytes;
-        one.fit(&data, fit(3)).expect("trains");
-        assert_eq!(
-            bytes,
-            session.counts().device_bytes,
-            "after the first step nothing is allocated"
-        );
-        two.fit(&data, fit(1)).expect("trains");
-        drop(one);
-        assert!(session.counts().device_bytes < 2 * bytes, "a trainer's memory goes with it");
-        two.evaluate(&data).expect("the other lives on");
-    }
-    assert!(session.counts().nothing_lives(), "{:?}", session.counts());
-}
-
-#[test]
-fn emulated_too_little_memory_is_an_error_and_a_smaller_batch_fits() {
-    let Some(session) = emulator::session() else { return };
-    session.configure(emulator::Settings { memory: 3 << 20, ..session.settings() });
-    let data = classes(20_000);
-    let mut trainer = trainer(cuda());
-    let mut train = |batch: usize| {
-        let fit = Fit::epochs(1).batch(batch).step_limit(1).progress(Progress::Silent);
-        trainer.fit(&data, fit).map(|_| trainer.abandon_run())
-    };
-    let error = train(20_000).expect_err("3 MiB");
-    let text = error.to_string();
-    let Error::Device(DeviceError::OutOfMemory { needed, free, largest_batch, .. }) = error else {
-        panic!("{text}")
-    };
-    let (free, largest) = (free.expect("it is known"), largest_batch.expect("there is one"));
-    assert!(needed > free && free < 3 << 20 && largest > 0, "{text}");
-    for part in [
-        "out of memory on `cuda:0`",
-        &format!("{needed} bytes are needed"),
-        &format!("{free} are free"),
-        &format!("the largest batch that fits has {largest} rows"),
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
-    let more = train(largest + largest / 16).expect_err("larger");
-    assert!(more.to_string().contains(&largest.to_string()), "{more}");
-    train(largest).expect("the batch that was named fits");
-    train(8).expect("a smaller one does too");
-}
-
-#[test]
-fn emulated_where_not_one_row_fits_the_error_says_so() {
-    let Some(session) = emulator::session() else { return };
-    let model = Model::input(4).dense(3000).relu().dense(3000).relu().dense(3);
-    let build = || Trainer::new(&model, GradientDescent::new(0.1)).device(cuda()).build();
-    session.configure(emulator::Settings { memory: 1 << 20, ..session.settings() });
-    let text = build().err().expect("the weights take 36 MB").to_string();
-    assert!(text.contains(" are free; use a smaller batch or model"), "{text}");
-    let lasting = 2 * 4 * (4 * 3000 + 3000 * 3000 + 3 * 3000 + 2 * 3000 + 3);
-    session.configure(emulator::Settings { memory: lasting + 4096, ..session.settings() });
-    let mut trainer = build().expect("the weights fit");
-    let text = trainer.fit(&classes(10), fit(1)).expect_err("nothing else does").to_string();
-    assert!(text.contains("not one row would fit, so use a smaller model"), "{text}");
 }
