@@ -99,6 +99,29 @@ fn emulated_a_ring_of_parts_is_told_too() {
     assert!(table.contains_key(RING) && !table.contains_key(ALL_ROWS), "{table:?}");
 }
 
+/// The whole of what the driver holds, calls aside.
+fn held(session: &Session) -> emulator::Counts {
+    emulator::Counts { calls: 0, ..session.counts() }
+}
+
+#[test]
+fn emulated_memory_is_flat_over_ten_thousand_steps() {
+    let Some(session) = emulator::session() else { return };
+    let data = classes(1000);
+    let model = Model::input(4).dense(8).relu().dense(3);
+    let build = || Trainer::new(&model, Adam::new(0.01)).device(cuda()).seed(3).build();
+    let mut trainer = build().expect("builds");
+    let fit = || Fit::epochs(80).batch(8).validate(&classes(20)).progress(Progress::Silent);
+    let text = trainer.describe_plan(&data, &fit()).expect("a plan");
+    trainer.fit(&data, fit().step_limit(200)).expect("trains");
+    let begin = held(&session);
+    assert_eq!(printed(&text)["in all"], begin.device_bytes);
+    for steps in [1000, 5000, 10_000] {
+        trainer.fit(&data, fit().step_limit(steps - trainer.steps())).expect("trains");
+        assert_eq!((trainer.steps(), held(&session)), (steps, begin));
+    }
+}
+
 #[test]
 fn emulated_memory_is_flat_and_given_back() {
     let Some(session) = emulator::session() else { return };
