@@ -122,6 +122,23 @@ fn emulated_memory_is_flat_over_ten_thousand_steps() {
     }
 }
 
+/// Pinned memory of the host that is short is told as such, by its bytes.
+#[test]
+fn emulated_too_little_pinned_memory_is_told() {
+    let data = classes(45);
+    let run = || trainer().fit(&data, fit(1));
+    let call = {
+        let Some(session) = emulator::session() else { return };
+        run().expect("trains");
+        session.calls().iter().position(|name| name == "cuMemHostAlloc").expect("it is pinned")
+    };
+    let session = emulator::session().expect("there was one before");
+    session.fail(call as u64 + 1, 2);
+    let text = run().expect_err("none is left").to_string();
+    let expected = "out of memory on `pinned memory of the host for cuda:0`: ";
+    assert!(text.starts_with(expected) && text.contains(" bytes are needed; "), "{text}");
+}
+
 #[test]
 fn emulated_memory_is_flat_and_given_back() {
     let Some(session) = emulator::session() else { return };

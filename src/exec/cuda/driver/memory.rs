@@ -131,8 +131,17 @@ impl Pinned {
     ) -> Result<Pinned, DeviceError> {
         let bytes = bytes.max(1);
         // SAFETY: freed once, in `drop`.
-        let made = unsafe { result::malloc_host(bytes, 0) };
-        let start = context.check("cuMemHostAlloc", made)?;
+        let start = match unsafe { result::malloc_host(bytes, 0) } {
+            Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
+                return Err(DeviceError::OutOfMemory {
+                    device: format!("pinned memory of the host for {}", context.name),
+                    needed: bytes as u64,
+                    free: None,
+                    largest_batch: None,
+                });
+            }
+            other => context.check("cuMemHostAlloc", other)?,
+        };
         // SAFETY: that many bytes were just allocated.
         unsafe { start.cast::<u8>().write_bytes(0, bytes) };
         Ok(Pinned { start, bytes, _context: context.clone() })
