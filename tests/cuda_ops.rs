@@ -180,8 +180,8 @@ fn child() {
     for mut cases in plans().into_values() {
         cases.retain(|case| {
             let list = launches(case).unwrap_or_default().list;
-            let new = |l: &Launch| known.insert((l.kernel.name().to_string(), l.entry));
-            list.iter().map(new).fold(false, |any, new| any || new)
+            let new = |l: &&Launch| known.insert((l.kernel.name().to_string(), l.entry));
+            list.iter().filter(new).count() > 0
         });
         if cases.is_empty() {
             continue;
