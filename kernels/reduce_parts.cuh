@@ -6,7 +6,8 @@ DEVICE float block_join(float x, float* shared) {
     return REDUCTION == MAX ? block_max<WARPS>(x, shared) : block_sum<WARPS>(x, shared);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+// Four blocks, as the host gives a multiprocessor, leave 64 registers a thread; wide indices want more.
+extern "C" __global__ void __launch_bounds__(256, WIDE ? 3 : 4)
     reduce_parts(const Live* live, const float* x, float* y, float* parts, u32* tickets) {
     __shared__ __align__(16) float shared[2][WARPS];
     const index_t count = SIZE(REDUCED), row = blockIdx.y;

@@ -3,21 +3,26 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use common::exact::ExactCases;
 use common::model::{SmallModel, run_reference};
 use common::{bounds, inputs};
 use emulator::{Order, Settings};
 use ironwarp::exec::cuda::{CudaExecutor, Replay};
+use ironwarp::op::launch::{Launch, Launches};
 use ironwarp::op::{CallTypes, Case, Registry, Target};
+
+fn launches(case: &Case) -> Option<Launches> {
+    let outputs = case.op.outputs(&case.inputs).expect("the case's types fit");
+    let types = CallTypes { inputs: case.inputs.clone(), outputs };
+    case.op.launches(&types, case.rows, &Target { capability: (9, 0) })
+}
 
 /// Dropout never stands in a plan.
 fn has_cuda_form(case: &Case) -> bool {
-    let outputs = case.op.outputs(&case.inputs).expect("the case's types fit");
-    let types = CallTypes { inputs: case.inputs.clone(), outputs };
-    let target = Target { capability: (9, 0) };
-    case.op.name() == "dropout" || case.op.launches(&types, case.rows, &target).is_some()
+    case.op.name() == "dropout" || launches(case).is_some()
 }
 
 /// The cases by their number of rows: one plan each, whose kernels compile side by side.
@@ -159,4 +164,52 @@ fn whole_numbers_are_exact() {
         let make = |lasting: &_| CudaExecutor::new(lasting, 0, Replay::Graph).expect("a device");
         exact.model.load(make).run(&exact.inputs)
     });
+}
+
+/// Names a child of the test below.
+const WIDE: &str = "IRONWARP_TEST_WIDE";
+
+/// A child of the test below, without a cache of kernels; without a parent it does nothing. A case of
+/// each entry of each kernel runs with indices of 32 bits and, as if it were large, of 64.
+#[test]
+fn child() {
+    if std::env::var_os(WIDE).is_none() {
+        return;
+    }
+    let mut known = BTreeSet::new();
+    for mut cases in plans().into_values() {
+        cases.retain(|case| {
+            let list = launches(case).unwrap_or_default().list;
+            let new = |l: &&Launch| known.insert((l.kernel.name().to_string(), l.entry));
+            list.iter().filter(new).count() > 0
+        });
+        if cases.is_empty() {
+            continue;
+        }
+        let run_once = |wide: bool| {
+            let session = emulator::session().expect("the parent had one");
+            if wide {
+                session.patch("#if WIDE", "#if 1");
+            }
+            let inputs: Vec<_> = cases.iter().flat_map(|case| inputs(case, 0)).collect();
+            let make =
+                |lasting: &_| CudaExecutor::new(lasting, 0, Replay::Graph).expect("a device");
+            let outputs = SmallModel::of_cases(&cases).load(make).run(&inputs);
+            assert_eq!(session.patched() > 0, wide, "{}", names(&cases));
+            outputs
+        };
+        assert_eq!(bits(&run_once(false)), bits(&run_once(true)), "{}", names(&cases));
+    }
+    assert!(known.len() >= 15, "{known:?}");
+    println!("counted: {} entries of kernels with indices of 64 bits", known.len());
+}
+
+#[test]
+fn emulated_indices_of_64_bits_give_the_same_bits() {
+    if emulator::session().is_none() {
+        return;
+    }
+    let mut child = Command::new(std::env::current_exe().expect("this program"));
+    child.args(["--exact", "child", "--nocapture"]).env(WIDE, "1").env("IRONWARP_CACHE", "off");
+    assert!(child.status().expect("a child").success());
 }

@@ -3,9 +3,10 @@
 
 mod common;
 
-use ironwarp::error::{DeviceError, Error};
 use ironwarp::exec::cuda::Replay;
+use ironwarp::optim::schedule::Plateau;
 use ironwarp::prelude::*;
+use ironwarp::train::Stop;
 use ndarray::{Array1, Array2};
 
 /// Rows of two features and a class that follows from them.
@@ -204,8 +205,97 @@ fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
     }
 }
 
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= common::bounds::FREE_RUNNING * a.abs().max(1.0)
+}
+
+/// Trains with an option, once on the CPU and on the device twice, the second time step by step:
+/// the figures agree, rates and counts exactly, and on the device so do the bits. Returns the
+/// device's history and steps.
+fn beside_the_cpu(
+    epochs: usize,
+    option: impl for<'a> Fn(Fit<'a>, &Dataset) -> Fit<'a>,
+) -> (History, u64) {
+    let (data, test) = (classes(45), classes(20));
+    let run = |device: Device, single: bool| {
+        let model = model();
+        let builder = Trainer::new(&model, Sgd::new(0.1).momentum(0.9)).device(device);
+        let mut trainer = builder.seed(4).build().expect("builds");
+        let (mut listener, fit) = (Listener, option(fit(epochs), &test));
+        let fit = if single { fit.callback(&mut listener) } else { fit };
+        let history = trainer.fit(&data, fit).expect("trains");
+        (history, trainer.steps(), weights(&trainer))
+    };
+    let (cpu, gpu, single) = (run(Device::cpu(), false), run(cuda(), false), run(cuda(), true));
+    assert_eq!((gpu.1, &gpu.2), (single.1, &single.2), "step by step");
+    assert_eq!((cpu.1, &cpu.0.stop, cpu.0.epochs.len()), (gpu.1, &gpu.0.stop, gpu.0.epochs.len()));
+    for ((c, g), s) in cpu.0.epochs.iter().zip(&gpu.0.epochs).zip(&single.0.epochs) {
+        assert_eq!(g.loss.to_bits(), s.loss.to_bits(), "step by step");
+        assert_eq!((g.validation_loss, &g.metrics), (s.validation_loss, &s.metrics));
+        assert_eq!((c.learning_rate, g.learning_rate), (g.learning_rate, s.learning_rate));
+        assert!(close(c.loss, g.loss), "{} and {}", c.loss, g.loss);
+        assert_eq!(c.validation_loss.is_some(), g.validation_loss.is_some());
+        let validated = c.validation_loss.zip(g.validation_loss);
+        assert!(validated.is_none_or(|(c, g)| close(c, g)), "{validated:?}");
+    }
+    (gpu.0, gpu.1)
+}
+
+fn rates(history: &History) -> Vec<f64> {
+    history.epochs.iter().map(|e| e.learning_rate).collect()
+}
+
 #[test]
-fn options_that_need_the_host_work_as_on_the_cpu() {
+fn batches_are_accumulated() {
+    let Some(_session) = emulator::session() else { return };
+    // 45 rows are three steps of two batches of eight rows; the last has fewer.
+    assert_eq!(beside_the_cpu(2, |fit, _| fit.accumulate(2)).1, 6);
+    assert_eq!(beside_the_cpu(2, |fit, _| fit).1, 12);
+}
+
+#[test]
+fn every_epoch_is_validated() {
+    let Some(_session) = emulator::session() else { return };
+    let (history, _) = beside_the_cpu(3, |fit, test| fit.validate(test));
+    let losses: Vec<_> = history.epochs.iter().filter_map(|e| e.validation_loss).collect();
+    assert_eq!(losses.len(), 3);
+    assert!(losses[2] < losses[0], "{losses:?}");
+    assert!(history.epochs.iter().all(|e| e.value("accuracy").is_some()));
+}
+
+#[test]
+fn a_schedule_lowers_the_rate_with_every_step() {
+    let Some(_session) = emulator::session() else { return };
+    let (history, _) = beside_the_cpu(3, |fit, _| fit.schedule(Schedule::Cosine { minimum: 0.01 }));
+    let rates = rates(&history);
+    assert!(rates.is_sorted_by(|a, b| a > b) && rates[0] < 0.1 && rates[2] > 0.01, "{rates:?}");
+}
+
+#[test]
+fn a_plateau_lowers_the_rate_between_epochs() {
+    let Some(_session) = emulator::session() else { return };
+    for monitor in ["loss", "validation_loss"] {
+        // No epoch is better by nine tenths than the best before.
+        let plateau = Plateau { factor: 0.5, patience: 0, threshold: 0.9, ..Plateau::default() };
+        let (history, _) = beside_the_cpu(4, |fit, test| {
+            fit.validate(test).reduce_on_plateau(monitor, plateau.clone())
+        });
+        assert_eq!(rates(&history), [0.1, 0.1, 0.05, 0.025], "{monitor}");
+    }
+}
+
+#[test]
+fn training_stops_early() {
+    let Some(_session) = emulator::session() else { return };
+    // No epoch is better by 10 than the first, whose weights are brought back.
+    let patience = || EarlyStopping { minimum_change: 10.0, ..EarlyStopping::patience(2) };
+    let (history, steps) =
+        beside_the_cpu(9, |fit, test| fit.validate(test).early_stopping(patience()));
+    assert_eq!((history.stop, history.epochs.len(), steps), (Stop::EarlyStopping, 3, 18));
+}
+
+#[test]
+fn options_together_work_as_on_the_cpu() {
     let Some(_session) = emulator::session() else { return };
     let (data, test) = (classes(45), classes(20));
     let run = |device: Device| {
@@ -230,7 +320,6 @@ fn options_that_need_the_host_work_as_on_the_cpu() {
     };
     let (cpu, gpu) = (run(Device::cpu()), run(cuda()));
     assert_eq!(cpu.0.len(), gpu.0.len());
-    let close = |a: f64, b: f64| (a - b).abs() <= common::bounds::FREE_RUNNING * a.abs().max(1.0);
     assert!(cpu.0.iter().zip(&gpu.0).all(|(a, b)| close(*a, *b)), "{:?} and {:?}", cpu.0, gpu.0);
     let outputs = cpu.1.iter().zip(&gpu.1);
     assert!(outputs.into_iter().all(|(a, b)| close(f64::from(*a), f64::from(*b))));
@@ -262,72 +351,4 @@ fn every_layer_trains() {
     let close =
         |(a, b): (&f64, &f64)| (a - b).abs() <= common::bounds::FREE_RUNNING * a.abs().max(1.0);
     assert!(cpu.iter().zip(&gpu).all(close), "{cpu:?} and {gpu:?}");
-}
-
-#[test]
-fn emulated_memory_is_flat_and_given_back() {
-    let Some(session) = emulator::session() else { return };
-    let data = classes(45);
-    {
-        let (mut one, mut two) = (trainer(cuda()), trainer(cuda()));
-        one.fit(&data, fit(1)).expect("trains");
-        let bytes = session.counts().device_bytes;
-        one.fit(&data, fit(3)).expect("trains");
-        assert_eq!(
-            bytes,
-            session.counts().device_bytes,
-            "after the first step nothing is allocated"
-        );
-        two.fit(&data, fit(1)).expect("trains");
-        drop(one);
-        assert!(session.counts().device_bytes < 2 * bytes, "a trainer's memory goes with it");
-        two.evaluate(&data).expect("the other lives on");
-    }
-    assert!(session.counts().nothing_lives(), "{:?}", session.counts());
-}
-
-#[test]
-fn emulated_too_little_memory_is_an_error_and_a_smaller_batch_fits() {
-    let Some(session) = emulator::session() else { return };
-    session.configure(emulator::Settings { memory: 3 << 20, ..session.settings() });
-    let data = classes(20_000);
-    let mut trainer = trainer(cuda());
-    let mut train = |batch: usize| {
-        let fit = Fit::epochs(1).batch(batch).step_limit(1).progress(Progress::Silent);
-        trainer.fit(&data, fit).map(|_| trainer.abandon_run())
-    };
-    let error = train(20_000).expect_err("3 MiB");
-    let text = error.to_string();
-    let Error::Device(DeviceError::OutOfMemory { needed, free, largest_batch, .. }) = error else {
-        panic!("{text}")
-    };
-    let (free, largest) = (free.expect("it is known"), largest_batch.expect("there is one"));
-    assert!(needed > free && free < 3 << 20 && largest > 0, "{text}");
-    for part in [
-        "out of memory on `cuda:0`",
-        &format!("{needed} bytes are needed"),
-        &format!("{free} are free"),
-        &format!("the largest batch that fits has {largest} rows"),
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
-    let more = train(largest + largest / 16).expect_err("larger");
-    assert!(more.to_string().contains(&largest.to_string()), "{more}");
-    train(largest).expect("the batch that was named fits");
-    train(8).expect("a smaller one does too");
-}
-
-#[test]
-fn emulated_where_not_one_row_fits_the_error_says_so() {
-    let Some(session) = emulator::session() else { return };
-    let model = Model::input(4).dense(3000).relu().dense(3000).relu().dense(3);
-    let build = || Trainer::new(&model, GradientDescent::new(0.1)).device(cuda()).build();
-    session.configure(emulator::Settings { memory: 1 << 20, ..session.settings() });
-    let text = build().err().expect("the weights take 36 MB").to_string();
-    assert!(text.contains(" are free; use a smaller batch or model"), "{text}");
-    let lasting = 2 * 4 * (4 * 3000 + 3000 * 3000 + 3 * 3000 + 2 * 3000 + 3);
-    session.configure(emulator::Settings { memory: lasting + 4096, ..session.settings() });
-    let mut trainer = build().expect("the weights fit");
-    let text = trainer.fit(&classes(10), fit(1)).expect_err("nothing else does").to_string();
-    assert!(text.contains("not one row would fit, so use a smaller model"), "{text}");
 }

@@ -73,6 +73,8 @@ const CALLS: &[(&str, &str, (u32, u32))] = &[
     ("nvrtcGetProgramLogSize",           "nvrtcGetProgramLogSize",       (7, 0)),
     ("nvrtcGetSupportedArchs",           "nvrtcGetSupportedArchs",       (11, 2)),
     ("nvrtcVersion",                     "nvrtcVersion",                 (7, 0)),
+    // Looked for and not called.
+    ("cublasLtGetVersion",               "cublasLtGetVersion",           (10, 1)),
 ];
 
 /// Everything that a file calls of the libraries: functions of the bindings by their path, the

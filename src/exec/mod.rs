@@ -86,12 +86,18 @@ pub type Fill<'a> = dyn FnMut(BufferId, Range<usize>, FeedMut<'_>) -> crate::Res
 
 /// An executor that can hold data and train many steps without the host.
 pub trait Resident {
-    /// Makes room for all rows that a plan reads, which `fill` then writes, some rows of a feed at a
-    /// time; or, where they do not fit, for parts. Bursts that were not collected are forgotten.
+    /// Makes room for all rows that a plan reads, or, where they do not fit, for parts. Bursts that
+    /// were not collected are forgotten.
+    ///
+    /// # Errors
+    /// The device's.
+    fn hold(&mut self, plan: PlanId, rows: usize) -> Result<Holding, DeviceError>;
+
+    /// Lets `fill` write all rows, some of a feed at a time, where there is room for all.
     ///
     /// # Errors
     /// What `fill` returns, and the device's.
-    fn hold(&mut self, plan: PlanId, rows: usize, fill: &mut Fill<'_>) -> crate::Result<Holding>;
+    fn fill(&mut self, plan: PlanId, rows: usize, fill: &mut Fill<'_>) -> crate::Result<()>;
 
     /// Adds a whole step to the next burst, with the scalars as they are written now, on the rows at
     /// places `first..first + live.rows` of the order, or of the data itself. The plan's data must be
@@ -132,6 +138,12 @@ pub trait Executor: Send {
     fn bytes(&self, plan: &Plan) -> Option<u64> {
         let _ = plan;
         None
+    }
+
+    /// Bytes of the device's memory that are allocated now, by what they are for; empty where the
+    /// device has no memory of its own.
+    fn memory(&self) -> Vec<(&'static str, u64)> {
+        vec![]
     }
 
     /// Measures the forms of a plan's steps where there are several, and runs the fastest from now

@@ -89,16 +89,15 @@ impl Session {
         feeds.map(|(name, feed)| Ok((*feed, self.source(name, data)?))).collect()
     }
 
-    /// Lets the device hold the rows that a plan reads.
-    fn hold(
+    /// Copies all rows that a plan reads to the device, which has room for them.
+    fn fill(
         &mut self,
         plan: &LoadedPlan,
         data: &Dataset,
         sources: &[(BufferId, Source)],
-    ) -> Result<Holding> {
-        let Some(resident) = self.executor.resident() else { return Ok(Holding::Nothing) };
+    ) -> Result<()> {
         let mut rows = Vec::new();
-        resident.hold(plan.id, data.len(), &mut |feed, range, target| {
+        self.resident().fill(plan.id, data.len(), &mut |feed, range, target| {
             rows.clear();
             rows.extend(range);
             let found = sources.iter().find(|(id, _)| *id == feed);
@@ -109,8 +108,25 @@ impl Session {
 }
 
 impl Trainer {
-    /// The means to send bursts, if each step is one pass, nobody wants to be asked between steps, and
-    /// the device has room for rows.
+    /// Makes room on the device for the rows of a run, and for what bursts need beside them, if each
+    /// step is one pass and nobody wants to be asked between steps.
+    pub(super) fn make_room(
+        &mut self,
+        data: &Dataset,
+        fit: &Fit<'_>,
+        plan: usize,
+    ) -> Result<Holding> {
+        if fit.accumulate > 1 || !fit.callbacks.is_empty() {
+            return Ok(Holding::Nothing);
+        }
+        let (session, loaded) = self.split_plan(plan);
+        match session.executor.resident() {
+            Some(resident) => Ok(resident.hold(loaded.id, data.len())?),
+            None => Ok(Holding::Nothing),
+        }
+    }
+
+    /// The means to send bursts, where there is room for rows.
     pub(super) fn bursts<'scope, 'data>(
         &mut self,
         data: &'data Dataset,
@@ -118,16 +134,17 @@ impl Trainer {
         plan: usize,
         scope: &'scope Scope<'scope, 'data>,
     ) -> Result<Option<Bursts<'scope>>> {
-        if fit.accumulate > 1 || !fit.callbacks.is_empty() {
-            return Ok(None);
-        }
+        let holding = self.make_room(data, fit, plan)?;
         // An earlier run may have ended with an error before it looked at the flag.
         self.session.proceed()?;
         let (session, loaded) = self.split_plan(plan);
         let sources = session.sources(loaded, data)?;
-        match session.hold(loaded, data, &sources)? {
+        match holding {
             Holding::Nothing => Ok(None),
-            Holding::Whole => Ok(Some(Bursts::new(QUEUE, None))),
+            Holding::Whole => {
+                session.fill(loaded, data, &sources)?;
+                Ok(Some(Bursts::new(QUEUE, None)))
+            }
             Holding::Parts { steps, parts } => {
                 let mut indices = Vec::new();
                 let fill = move |part: &mut dyn Part, rows: &Rows| {

@@ -4,6 +4,7 @@ mod burst;
 mod callback;
 mod check;
 mod checkpoint;
+mod describe;
 mod evaluation;
 mod filling;
 mod fit;

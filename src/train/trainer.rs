@@ -1,11 +1,9 @@
 //! The trainer: a model, an optimizer and a device.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::checkpoint;
 use super::group::{self, ParameterGroup};
-use super::options::Fit;
 use super::session::{LoadedPlan, PlanRequest, Session};
 use super::state::State;
 use super::trained::Trained;
@@ -16,7 +14,7 @@ use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
 use crate::model::{Model, Network, WithLosses};
 use crate::op::Mode;
 use crate::optim::Optimizer;
-use crate::plan::{Clip, Lasting, Plan};
+use crate::plan::{Clip, Lasting};
 
 /// Options of a [`Trainer`], built up by method calls.
 pub struct TrainerBuilder<'a> {
@@ -339,26 +337,6 @@ impl Trainer {
             self.session.executor.tune(loaded.id, false)?;
         }
         Ok(())
-    }
-
-    /// The plan that [`fit`](Self::fit) would train by.
-    ///
-    /// # Errors
-    /// If options or data do not fit.
-    pub fn training_plan(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<Arc<Plan>> {
-        let index = self.prepare(data, fit)?;
-        Ok(self.plans[index].1.plan.clone())
-    }
-
-    /// That plan as a table; on a GPU with the launches of each step, and where a step has several
-    /// forms, which one it takes and whether that was estimated, measured or remembered.
-    ///
-    /// # Errors
-    /// If options or data do not fit.
-    pub fn describe_plan(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<String> {
-        let index = self.prepare(data, fit)?;
-        let LoadedPlan { id, plan } = &self.plans[index].1;
-        Ok(plan.annotated(|step| self.session.executor.notes(*id, step)).to_string())
     }
 
     /// The trained model, for predictions, on the same device.

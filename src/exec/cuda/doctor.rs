@@ -1,5 +1,6 @@
 //! What training on an NVIDIA GPU needs, what of it is here, and what to do about the rest.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -30,6 +31,8 @@ pub struct Diagnosis {
     pub no_cards: Option<Problem>,
     /// Where compiled kernels are kept.
     pub cache: CacheReport,
+    /// Libraries that nothing needs yet, by name: cuBLASLt and NCCL. Their versions are not asked for.
+    pub optional: BTreeMap<String, LibraryReport>,
     /// Places where missing libraries were looked for.
     pub looked: Vec<String>,
 }
@@ -117,6 +120,7 @@ impl Diagnosis {
             cards,
             no_cards,
             cache: CacheReport::from_environment(),
+            optional: optional(),
         }
     }
 
@@ -134,6 +138,17 @@ fn place_to_tell(place: &Place) -> Option<String> {
         Place::Folder(folder) if !folder.exists() => None,
         place => Some(place.to_string()),
     }
+}
+
+fn optional() -> BTreeMap<String, LibraryReport> {
+    let report = |(name, library): (&str, Result<library::Library, Missing>)| {
+        let report = match library {
+            Ok(library) => LibraryReport { version: None, path: Some(library.path), problem: None },
+            Err(missing) => LibraryReport::missing(&missing, "it is not needed yet"),
+        };
+        (name.to_string(), report)
+    };
+    library::optional().map(report).into()
 }
 
 fn found(path: &std::path::Path, version: (u32, u32)) -> LibraryReport {
@@ -215,6 +230,7 @@ impl fmt::Display for Diagnosis {
             line(f, "cards", "none", self.no_cards.as_ref())?;
         }
         self.cache.line(f)?;
+        self.optional.iter().try_for_each(|(name, library)| library.optional_line(f, name))?;
         if !self.looked.is_empty() {
             writeln!(f, "\nMissing libraries were looked for in")?;
             self.looked.iter().try_for_each(|place| writeln!(f, "  {place}"))?;
@@ -249,6 +265,13 @@ impl LibraryReport {
             format!("{unit}{version}, {}", path.display())
         });
         line(f, subject, &there.unwrap_or_default(), self.problem.as_ref())
+    }
+
+    /// The same of a library that nothing needs yet.
+    fn optional_line(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+        let path = self.path.as_ref();
+        let there = path.map(|path| format!("{}, not needed yet", path.display()));
+        line(f, name, &there.unwrap_or_default(), self.problem.as_ref())
     }
 }
 

@@ -21,7 +21,9 @@ use forms::{Extent, PlanMemory};
 use super::choices::Choices;
 use super::compile::{Compiler, KernelSource};
 use super::debug::{self, Times};
-use super::driver::{Address, Context, Event, Function, Graph, Memory, Pinned, Prepared, Stream};
+use super::driver::{
+    Address, Context, Event, Function, Graph, Memory, Pinned, Prepared, Stream, Use,
+};
 use crate::error::DeviceError;
 use crate::exec::{Executor, FeedMut, PlanId, Resident, Timing};
 use crate::op::launch::{Kernel, Launch};
@@ -106,7 +108,8 @@ impl CudaExecutor {
             .iter()
             .position(|b| b.role == Role::Control && b.within.is_none())
             .map_or(lasting.bytes, |i| lasting.offsets[i]);
-        let memory = Memory::zeroed(&context, &stream, lasting.bytes + ALIGNMENT)?;
+        let bytes = lasting.bytes + ALIGNMENT;
+        let memory = Memory::zeroed(&context, &stream, &[(Use::Lasting, bytes)])?;
         Ok(CudaExecutor {
             plans: vec![],
             control: Control { start: control, bytes: vec![0; lasting.bytes - control + LIVE] },
@@ -195,7 +198,7 @@ impl Executor for CudaExecutor {
         let forms = self.forms(&plan)?;
         self.load_kernels(forms.iter().flat_map(|form| &form.launches.list))?;
         let extent = Extent::new(&plan, &forms);
-        let memory = Memory::zeroed(&self.context, &self.stream, extent.bytes())?;
+        let memory = Memory::zeroed(&self.context, &self.stream, &extent.uses())?;
         let places = extent.places(memory.address());
         let steps = self.arrange(&plan, &forms, &places)?;
         self.stream.synchronize()?;
@@ -219,6 +222,10 @@ impl Executor for CudaExecutor {
     fn bytes(&self, plan: &Plan) -> Option<u64> {
         let forms = self.forms(plan).ok()?;
         Some(Extent::new(plan, &forms).bytes() as u64)
+    }
+
+    fn memory(&self) -> Vec<(&'static str, u64)> {
+        self.context.memory_by_use()
     }
 
     fn tune(&mut self, plan: PlanId, again: bool) -> Result<Vec<Timing>, DeviceError> {

@@ -174,6 +174,18 @@ fn builtins_beside(nvrtc: &Path) -> Vec<PathBuf> {
     file.parent().map(|folder| children(folder, &prefix)).unwrap_or_default()
 }
 
+/// Libraries of which no kernel has need yet, by what people call them.
+pub(super) fn optional() -> [(&'static str, Result<Library, Missing>); 2] {
+    let search = |title, names: &[&'static str], probe: &CStr| {
+        (title, search(title, names, probe, &environment()))
+    };
+    let cublaslt = ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"];
+    [
+        search("cuBLASLt", &cublaslt, c"cublasLtGetVersion"),
+        search("NCCL", &["libnccl.so.2", "libnccl.so"], c"ncclGetVersion"),
+    ]
+}
+
 /// Opens the first file of these names that exports `probe`: place by place, and in each place
 /// name by name.
 fn search(

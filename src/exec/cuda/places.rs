@@ -39,8 +39,10 @@ const SYSTEM: &[&str] = &[
     "run/opengl-driver/lib",
     "usr/lib",
 ];
-/// Folders of the wheels `nvidia-cuda-nvrtc` (13 and newer) and `nvidia-cuda-nvrtc-cu12`.
-const WHEELS: &[&str] = &["nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib"];
+/// Folders of the wheels `nvidia-cuda-nvrtc` and `nvidia-cublas` (13 and newer),
+/// `nvidia-cuda-nvrtc-cu12`, `nvidia-cublas-cu12`, `nvidia-nccl-cu12` and `nvidia-nccl-cu13`.
+const WHEELS: &[&str] =
+    &["nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib", "nvidia/cublas/lib", "nvidia/nccl/lib"];
 
 /// Every place, each once: the process, the own variable, the loader, toolkits, the system, Python's folders.
 ///
@@ -131,15 +133,17 @@ mod tests {
             Place::Folder(at("usr/lib/wsl/lib")),
             Place::Folder(at("run/opengl-driver/lib")),
             Place::Folder(at("usr/lib")),
-            Place::Folder(at("venv/lib/python3.12/site-packages/nvidia/cu13/lib")),
-            Place::Folder(at("venv/lib/python3.12/site-packages/nvidia/cuda_nvrtc/lib")),
-            Place::Folder(at("venv/lib/python3.12/dist-packages/nvidia/cu13/lib")),
-            Place::Folder(at("venv/lib/python3.12/dist-packages/nvidia/cuda_nvrtc/lib")),
-            Place::Folder(at("usr/lib/python3/site-packages/nvidia/cu13/lib")),
-            Place::Folder(at("usr/lib/python3/site-packages/nvidia/cuda_nvrtc/lib")),
-            Place::Folder(at("usr/lib/python3/dist-packages/nvidia/cu13/lib")),
-            Place::Folder(at("usr/lib/python3/dist-packages/nvidia/cuda_nvrtc/lib")),
         ];
+        let wheels = ["cu13", "cuda_nvrtc", "cublas", "nccl"];
+        let packages = [
+            "venv/lib/python3.12/site-packages",
+            "venv/lib/python3.12/dist-packages",
+            "usr/lib/python3/site-packages",
+            "usr/lib/python3/dist-packages",
+        ]
+        .into_iter()
+        .flat_map(|packages| wheels.map(|wheel| at(&format!("{packages}/nvidia/{wheel}/lib"))));
+        let expected: Vec<_> = expected.into_iter().chain(packages.map(Place::Folder)).collect();
         assert_eq!(found, expected);
     }
 }

@@ -20,6 +20,12 @@ fn bare() -> Diagnosis {
             bytes: 0,
             problem: None,
         },
+        optional: [("cuBLASLt", "libcublasLt.so.13"), ("NCCL", "libnccl.so.2")]
+            .map(|(name, file)| {
+                let report = LibraryReport::missing(&missing(name, file), "it is not needed yet");
+                (name.to_string(), report)
+            })
+            .into(),
         looked: vec![Place::Loader.to_string(), "/usr/lib64".into()],
     }
 }
@@ -34,6 +40,12 @@ fn equipped() -> Diagnosis {
             path: Some("/usr/lib64/libnvidia-ml.so.1".into()),
             problem: None,
         },
+        optional: ["cuBLASLt", "NCCL"]
+            .map(|name| {
+                let path = Some(format!("/opt/{name}.so").into());
+                (name.to_string(), LibraryReport { version: None, path, problem: None })
+            })
+            .into(),
         cards: vec![CardReport { card, architecture: Some("sm_90a".into()), problem: None }],
         looked: vec![],
         ..bare()
@@ -71,6 +83,9 @@ fn one_problem_of_a_needed_part_is_enough_to_fail() {
         d.no_cards = problem();
     }));
     assert!(spoilt(&|d| d.nvml.problem = problem()));
+    for name in ["cuBLASLt", "NCCL"] {
+        assert!(spoilt(&|d| d.optional.get_mut(name).unwrap().problem = problem()));
+    }
     assert!(spoilt(&|d| d.cache.problem = problem()));
 }
 
@@ -81,4 +96,10 @@ fn this_machine_can_be_looked_at() {
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(diagnosis.nvrtc.problem.is_none(), nvrtc().is_ok(), "{diagnosis}");
     assert_eq!(diagnosis.driver.path.is_some(), library::driver().is_ok());
+    for (name, library) in library::optional() {
+        let path = library.ok().map(|library| library.path);
+        assert_eq!(json["optional"][name]["path"], serde_json::to_value(&path).unwrap());
+        assert_eq!(json["optional"][name]["problem"].is_null(), path.is_some());
+        assert!(diagnosis.to_string().contains(name));
+    }
 }

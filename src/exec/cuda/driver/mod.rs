@@ -14,7 +14,7 @@ use std::sync::Arc;
 use cudarc::driver::{DriverError, result, sys};
 
 pub(super) use code::{Function, Prepared};
-pub(super) use memory::{Memory, Pinned};
+pub(super) use memory::{Memory, Pinned, Use};
 pub(super) use stream::{Event, Graph, Stream};
 
 use super::Card;
@@ -30,6 +30,7 @@ pub(super) struct Context {
     device: sys::CUdevice,
     name: String,
     capability: (u32, u32),
+    memory: memory::Register,
 }
 
 // SAFETY: the driver's handles may be used from any thread that has entered the context.
@@ -46,7 +47,8 @@ impl Context {
         // SAFETY: the driver gave this device; the context is released once, in `drop`.
         let retained = unsafe { result::primary_ctx::retain(device) };
         let raw = explain(&name, "cuDevicePrimaryCtxRetain", retained)?;
-        Ok(Arc::new(Context { raw, device, name, capability: card.capability }))
+        let capability = card.capability;
+        Ok(Arc::new(Context { raw, device, name, capability, memory: Default::default() }))
     }
 
     /// `cuda:0`.
@@ -68,6 +70,11 @@ impl Context {
     /// Bytes of memory that nobody uses.
     pub(super) fn free_memory(&self) -> Result<usize, DeviceError> {
         Ok(self.check("cuMemGetInfo", result::mem_get_info())?.0)
+    }
+
+    /// Bytes of memory that are allocated, by what they are for.
+    pub(super) fn memory_by_use(&self) -> Vec<(&'static str, u64)> {
+        self.memory.by_use()
     }
 
     fn check<T>(

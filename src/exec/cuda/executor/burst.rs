@@ -9,7 +9,7 @@ use std::any::Any;
 
 use super::columns::{Columns, Staged};
 use super::{
-    Address, CudaExecutor, Event, Graph, Loaded, Memory, Pinned, Prepared, Replay, Stream,
+    Address, CudaExecutor, Event, Graph, Loaded, Memory, Pinned, Prepared, Replay, Stream, Use,
 };
 use crate::error::DeviceError;
 use crate::exec::{Fill, Holding, Part, PlanId, QUEUE, Resident, SENT};
@@ -157,7 +157,7 @@ impl CudaExecutor {
         let (block, plan) = (self.control.bytes.len(), self.plans[id.0].plan.clone());
         let width = plan.losses.len() + 1;
         let (results, bytes) = beside(&plan, block);
-        let memory = Memory::zeroed(&self.context, &self.stream, bytes)?;
+        let memory = Memory::zeroed(&self.context, &self.stream, &[(Use::Bursts, bytes)])?;
         let half = || {
             let memory = Pinned::new(&self.context, bytes)?;
             let ended = Event::new(&self.context)?;
@@ -217,10 +217,15 @@ fn turn(plan: &Plan, block: usize) -> Launch {
 }
 
 impl Resident for CudaExecutor {
-    fn hold(&mut self, id: PlanId, rows: usize, fill: &mut Fill<'_>) -> crate::Result<Holding> {
+    fn hold(&mut self, id: PlanId, rows: usize) -> Result<Holding, DeviceError> {
         self.context.enter()?;
         self.plans[id.0].burst.forget(&self.stream)?;
-        self.hold_columns(id, rows, fill)
+        self.hold_columns(id, rows)
+    }
+
+    fn fill(&mut self, id: PlanId, rows: usize, fill: &mut Fill<'_>) -> crate::Result<()> {
+        self.context.enter()?;
+        self.plans[id.0].burst.columns.upload(&self.stream, rows, fill)
     }
 
     fn queue(&mut self, id: PlanId, live: &Live, first: u64, order: Option<&Permutation>) {

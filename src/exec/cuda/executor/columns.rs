@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::burst::{Burst, beside};
-use super::{Address, Context, CudaExecutor, Event, Memory, Pinned, Stream};
+use super::{Address, Context, CudaExecutor, Event, Memory, Pinned, Stream, Use};
 use crate::error::DeviceError;
 use crate::exec::{FeedMut, Fill, Holding, Part, PlanId, QUEUE, SENT};
 use crate::op::BufferId;
@@ -59,6 +59,7 @@ impl Columns {
         rows: usize,
         ring: bool,
     ) -> Result<Columns, DeviceError> {
+        let held = if ring { Use::Parts } else { Use::Rows };
         let ring = match ring {
             true => {
                 let (copies, copied) = (Stream::new(context)?, Event::new(context)?);
@@ -69,7 +70,7 @@ impl Columns {
         let feeds = plan.feeds.iter().map(|(_, feed)| {
             let ty = plan.graph.ty(*feed);
             let width = ty.shape.elements(1);
-            let memory = Memory::zeroed(context, stream, 4 * rows * width)?;
+            let memory = Memory::zeroed(context, stream, &[(held, 4 * rows * width)])?;
             Ok(Column { feed: *feed, dtype: ty.dtype, width, memory })
         });
         let feeds = feeds.collect::<Result<_, DeviceError>>()?;
@@ -119,7 +120,13 @@ impl Columns {
     }
 
     /// Copies all rows of all columns, a piece at a time.
-    fn upload(&self, stream: &Stream, rows: usize, fill: &mut Fill<'_>) -> crate::Result<()> {
+    pub(super) fn upload(
+        &self,
+        stream: &Stream,
+        rows: usize,
+        fill: &mut Fill<'_>,
+    ) -> crate::Result<()> {
+        assert!(rows == self.rows && self.ring.is_none(), "invariant: all rows are held");
         let (mut floats, mut integers) = (vec![], vec![]);
         for Column { feed, dtype, width, memory } in &self.feeds {
             let step = (PIECE / (4 * width.max(&1))).max(1);
@@ -188,12 +195,7 @@ impl Part for Staged {
 
 impl CudaExecutor {
     /// Room for all rows, or for a ring of parts, and what bursts need beside.
-    pub(super) fn hold_columns(
-        &mut self,
-        id: PlanId,
-        rows: usize,
-        fill: &mut Fill<'_>,
-    ) -> crate::Result<Holding> {
+    pub(super) fn hold_columns(&mut self, id: PlanId, rows: usize) -> Result<Holding, DeviceError> {
         let plan = self.plans[id.0].plan.clone();
         let old = &self.plans[id.0].burst.columns;
         let row: usize =
@@ -218,11 +220,10 @@ impl CudaExecutor {
             let ready = self.make_ready(id)?;
             self.plans[id.0].burst.ready = Some(ready);
         }
-        let columns = &self.plans[id.0].burst.columns;
         if whole {
-            columns.upload(&self.stream, rows, fill)?;
             return Ok(Holding::Whole);
         }
+        let columns = &self.plans[id.0].burst.columns;
         let part = || -> Result<Box<dyn Part>, DeviceError> {
             Ok(Box::new(Staged::new(&self.context, columns, steps * plan.capacity)?))
         };

@@ -3,7 +3,7 @@
 use super::{CudaExecutor, Launch, Prepared};
 use crate::error::DeviceError;
 use crate::exec::cuda::choices::Origin;
-use crate::exec::cuda::driver::Address;
+use crate::exec::cuda::driver::{Address, Use};
 use crate::op::launch::{Argument, Launches, Target};
 use crate::op::{BufferId, Step};
 use crate::plan::{ALIGNMENT, Plan};
@@ -58,6 +58,11 @@ impl Extent {
     /// All of it.
     pub(super) fn bytes(&self) -> usize {
         self.arena + self.scratch + self.tickets
+    }
+
+    /// The same by use.
+    pub(super) fn uses(&self) -> [(Use, usize); 2] {
+        [(Use::Arena, self.arena), (Use::Scratch, self.scratch + self.tickets)]
     }
 
     /// Where its parts lie in memory from `start` on.

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::forms::Form;
-use super::{Control, CudaExecutor, Launch, Memory, Prepared};
+use super::{Control, CudaExecutor, Launch, Memory, Prepared, Use};
 use crate::error::DeviceError;
 use crate::exec::cuda::choices::Alternatives;
 use crate::exec::cuda::driver::{Address, Event, Graph};
@@ -186,7 +186,7 @@ impl Operands {
             return Ok(None);
         }
         let stream = &executor.stream;
-        let memory = Memory::zeroed(&executor.context, stream, end)?;
+        let memory = Memory::zeroed(&executor.context, stream, &[(Use::Measurement, end)])?;
         let operands = Operands { memory, inputs, outputs, scratch, tickets, live: at };
         stream.upload(operands.at(at), &live.bytes)?;
         let mut numbers = vec![0.0; NUMBERS];
