@@ -15,8 +15,8 @@ const TASKS: usize = 16;
 #[derive(Debug)]
 pub(super) struct PointwiseKernel {
     shape: Shape,
-    outputs: usize,
-    interpreter: Interpreter,
+    pub(super) outputs: usize,
+    pub(super) interpreter: Interpreter,
 }
 
 impl PointwiseKernel {
