@@ -1,11 +1,21 @@
 // Element-wise computation: y[i] = f(x[i], ...), operands broadcast as in NumPy.
 //
 // Shapes: outputs have COUNT elements; an operand has as many, or fewer with its index printed.
-// Computes in f32. Outputs are overwritten, or read and then written where the op updates them.
-// Floor: every operand of the output's shape read once, every output written once.
+// Outputs may be cut into ranges, with operands that have one element for each: the scalars of groups
+// of parameters. Computes in f32. Outputs are overwritten, or read and then written where the op updates
+// them. Floor: every operand of the output's shape read once, every output written once: 28 bytes a
+// parameter for Adam, and 32 with a norm to clip by, for which a reduction reads the gradients before.
 //
 // pointwise: four elements a thread, grid-stride. Four blocks of a multiprocessor are enough to hide
 //            the loads; aiming at more of them, the compiler spills registers of long expressions.
+
+// The range that element i is in: the number of those that end before it. Groups of W elements never
+// lie in two.
+DEVICE int range_of(index_t i) {
+    int range = 0;
+//@ ends
+    return range;
+}
 
 template <int W> DEVICE void elements(const Live* live, index_t i,
 //@ parameters

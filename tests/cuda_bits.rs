@@ -5,9 +5,9 @@ mod common;
 
 use common::model::SmallModel;
 use ironwarp::exec::cuda::{CudaExecutor, Replay};
-use ironwarp::op::Case;
 use ironwarp::op::expression::{Binary, Expr, Unary};
 use ironwarp::op::pointwise::Pointwise;
+use ironwarp::op::{Case, Op};
 use ironwarp::prelude::*;
 use ironwarp::random;
 use ironwarp::tensor::{Shape, TensorType};
@@ -149,6 +149,20 @@ fn functions_of_two_numbers_give_the_same_bits() {
     let comparisons = [x.less(&y), x.less_equal(&y), x.equal(&y), &x - 1.0];
     all.extend(comparisons.map(|c| c.select(&x, &y)));
     compare_all(&all, &pairs());
+}
+
+#[test]
+fn scalars_of_ranges_give_the_same_bits() {
+    let Some(_session) = emulator::session() else { return };
+    let [x, y, z] = [0, 1, 2].map(Expr::input);
+    let values = single();
+    let count = values.len();
+    let op = Pointwise::new(3, &((&x * &y).tanh() + (x * z).exp()));
+    let op = op.with_shape(Shape::fixed(&[count])).in_ranges(&[64, 2112, count]);
+    let names = [op.label()];
+    let inputs = [count, 3, 1].map(|n| TensorType::f32(Shape::fixed(&[n])));
+    let case = Case::new(op, inputs.to_vec(), 1).gradients(&[], &[]);
+    compare(SmallModel::of_cases(&[case]), vec![values, vec![0.3, -7.0, 1e-20], vec![0.7]], &names);
 }
 
 #[test]

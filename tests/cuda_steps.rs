@@ -59,7 +59,8 @@ impl Example {
         };
         let plan = Arc::new(Plan::build(&request, &lasting).expect("a plan"));
         let group = &lasting.groups[0];
-        let mut start = vec![vec![0.0; group.elements]; 1 + group.states.len()];
+        let states = lasting.updates[0].states.len();
+        let mut start = vec![vec![0.0; group.elements]; 1 + states];
         let initial = training::parameters(&training::trainer(model, optimizer));
         for (place, (name, values)) in group.parameters.iter().zip(&initial) {
             assert_eq!(place.name, *name);
@@ -70,8 +71,8 @@ impl Example {
 
     /// The parameters, and each of the optimizer's states.
     fn buffers(&self) -> impl Iterator<Item = BufferId> {
-        let group = &self.lasting.groups[0];
-        [group.parameter].into_iter().chain(group.states.iter().copied())
+        let update = &self.lasting.updates[0];
+        [update.parameter].into_iter().chain(update.states.iter().copied())
     }
 }
 

@@ -88,6 +88,31 @@ fn the_device_learns_as_the_cpu_does() {
     assert_eq!(cpu.1, gpu.1);
 }
 
+/// Groups that are updated in one step, each by scalars of its own, beside a frozen one.
+#[test]
+fn groups_learn_as_on_the_cpu() {
+    let Some(_session) = emulator::session() else { return };
+    let data = classes(48);
+    let train = |device: Device| {
+        let model = Model::input(4).dense(8).relu().dense(6).relu().dense(3);
+        let trainer = Trainer::new(&model, AdamW::new(0.02).weight_decay(0.1)).device(device);
+        let trainer = trainer.freeze("dense_2.*").clip_norm(0.5).seed(3);
+        let trainer = trainer.group(ParameterGroup::vectors().weight_decay_factor(0.0));
+        let trainer =
+            trainer.group(ParameterGroup::matching("dense_1.*").learning_rate_factor(0.1));
+        let mut trainer = trainer.build().expect("builds");
+        let before = trainer.parameter("dense_2.weight").expect("a parameter");
+        let history = trainer.fit(&data, fit(4)).expect("trains");
+        assert_eq!(trainer.parameter("dense_2.weight").expect("a parameter"), before);
+        history.epochs.iter().map(|e| e.loss).collect::<Vec<_>>()
+    };
+    let (cpu, gpu) = (train(Device::cpu()), train(cuda()));
+    println!("cpu {cpu:?}\ngpu {gpu:?}");
+    for (c, g) in cpu.iter().zip(&gpu) {
+        assert!((c - g).abs() <= common::bounds::FREE_RUNNING * c.abs().max(1.0), "{c} and {g}");
+    }
+}
+
 /// A dataset whose row 21 makes the loss infinite.
 fn poisoned() -> Dataset {
     let x =

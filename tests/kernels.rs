@@ -17,6 +17,7 @@ use ironwarp::op::launch::{Kernel, Launch};
 use ironwarp::op::{AnyOp, CallTypes, Registry, Target};
 use ironwarp::prelude::*;
 use ironwarp::tensor::Shape;
+use ironwarp::train::TrainerBuilder;
 use training::{numbers, quiet};
 
 /// Compute capabilities, and the one that every kernel is compiled for.
@@ -38,11 +39,11 @@ fn cases() -> Vec<Call> {
 }
 
 /// The steps of a model's training plan.
-fn steps(model: &Model, inputs: Column, classes: u32, batch: usize) -> Vec<Call> {
+fn steps(builder: TrainerBuilder<'_>, inputs: Column, classes: u32, batch: usize) -> Vec<Call> {
     let labels = (0..batch as u32).map(|i| i % classes).collect();
     let labels = Column::indices("y", &[], labels);
     let data = Dataset::new(vec![inputs], vec![labels]).expect("data");
-    let mut trainer = training::trainer(model, Adam::new(1e-3));
+    let mut trainer = builder.device(training::cpu(1)).build().expect("a trainer");
     let plan = trainer.training_plan(&data, &quiet(10, batch)).expect("a plan");
     let call =
         |step: &ironwarp::op::Step| (step.op.clone(), plan.graph.call_types(step), plan.capacity);
@@ -69,13 +70,19 @@ fn shipped() -> Vec<Call> {
     let x = |rows: usize, sizes: &[usize]| {
         Column::numbers("x", sizes, numbers(rows * sizes.iter().product::<usize>(), 1))
     };
-    let mut all = steps(&Model::input(64).dense(128).relu().dense(10), x(32, &[64]), 10, 32);
+    let digits = Model::input(64).dense(128).relu().dense(10);
+    let mut all = steps(Trainer::new(&digits, Adam::new(1e-3)), x(32, &[64]), 10, 32);
     let mnist = Model::input(784).dense(512).relu().dense(512).relu().dense(10);
-    all.extend(steps(&mnist, x(128, &[784]), 10, 128));
+    all.extend(steps(Trainer::new(&mnist, Adam::new(1e-3)), x(128, &[784]), 10, 128));
     let transformer = Model::indices(24).embedding(1000, 64).dropout(0.1).layer(block).flatten();
     let tokens = (0..16 * 24).map(|i| i * 7 % 1000).collect();
     let tokens = Column::indices("x", &[24], tokens);
-    all.extend(steps(&transformer.dense(1000), tokens, 1000, 16));
+    let transformer = transformer.dense(1000);
+    // Groups, an average and a norm to clip by: the longest of updates.
+    let builder = Trainer::new(&transformer, AdamW::new(1e-3)).clip_norm(1.0).average(0.99);
+    let builder = builder.group(ParameterGroup::vectors().weight_decay_factor(0.0));
+    let builder = builder.group(ParameterGroup::matching("*embedding*").learning_rate_factor(0.1));
+    all.extend(steps(builder, tokens, 1000, 16));
     all
 }
 

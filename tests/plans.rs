@@ -5,7 +5,7 @@
 mod training;
 
 use ironwarp::data::{Column, Dataset};
-use ironwarp::op::Target;
+use ironwarp::op::{Step, Target};
 use ironwarp::optim::OptimizerStep;
 use ironwarp::plan::UpdateRule;
 use ironwarp::prelude::*;
@@ -55,21 +55,43 @@ fn mnist() {
     insta::assert_snapshot!("mnist", plan);
 }
 
-/// Of the MNIST model, in a burst: one between two steps, three products forward, the loss with its
-/// gradient, five products backward, whether to go on, the update.
-#[test]
-fn a_step_has_twelve_launches() {
+/// Launches of a step of the MNIST model in a burst, one between two steps with them.
+fn launches(groups: &[ParameterGroup], clip: bool, capability: (u32, u32)) -> usize {
     let model = Model::input(784).dense(512).relu().dense(512).relu().dense(10);
-    let builder = Trainer::new(&model, Adam::new(1e-3)).device(training::cpu(1));
+    let builder = Trainer::new(&model, AdamW::new(1e-3)).device(training::cpu(1));
+    let builder = groups.iter().cloned().fold(builder, TrainerBuilder::group);
+    let builder = if clip { builder.clip_norm(1.0) } else { builder };
     let mut trainer = builder.build().expect("a trainer");
     let plan = trainer.training_plan(&ten_classes(128, &[784]), &quiet(10, 128)).expect("a plan");
+    let of_step = |step: &Step| {
+        let types = plan.graph.call_types(step);
+        let launches = step.op.launches(&types, plan.capacity, &Target { capability });
+        launches.expect("it has a CUDA form").list.len()
+    };
+    1 + plan.graph.steps.iter().map(of_step).sum::<usize>()
+}
+
+/// One between two steps, three products forward, the loss with its gradient, five products backward,
+/// whether to go on, the update.
+#[test]
+fn a_step_has_twelve_launches() {
     for capability in [(7, 5), (8, 0), (9, 0), (12, 0)] {
-        let launches = plan.graph.steps.iter().map(|step| {
-            let types = plan.graph.call_types(step);
-            let launches = step.op.launches(&types, plan.capacity, &Target { capability });
-            launches.expect("it has a CUDA form").list.len()
-        });
-        assert_eq!(1 + launches.sum::<usize>(), 12, "{capability:?}");
+        assert_eq!(launches(&[], false, capability), 12, "{capability:?}");
+    }
+}
+
+/// Groups share the update, and the reduction that is the norm of their gradients.
+#[test]
+fn groups_add_no_launch_and_a_norm_adds_one() {
+    let groups = [
+        ParameterGroup::vectors().weight_decay_factor(0.0),
+        ParameterGroup::matching("dense_1.*").learning_rate_factor(0.1),
+    ];
+    for capability in [(7, 5), (8, 0), (9, 0), (12, 0)] {
+        for count in 0..=groups.len() {
+            let all = [false, true].map(|clip| launches(&groups[..count], clip, capability));
+            assert_eq!(all, [12, 13], "{} groups, {capability:?}", 1 + count);
+        }
     }
 }
 

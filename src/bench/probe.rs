@@ -77,8 +77,11 @@ impl Content {
             optimizer.scalars(&step, &mut vec![], &mut scalars);
             let values = scalars.iter().map(|x| vec![*x as f32]);
             self.lasting.extend(group.scalars.iter().copied().zip(values));
-            for (rule, buffer) in group.rule.iter().flat_map(|r| &r.states).zip(&group.states) {
-                self.lasting.push((*buffer, vec![rule.initial; group.elements]));
+        }
+        for update in &lasting.updates {
+            for (rule, buffer) in update.rule.states.iter().zip(&update.states) {
+                let elements = lasting.graph.ty(*buffer).shape.elements(0);
+                self.lasting.push((*buffer, vec![rule.initial; elements]));
             }
         }
         for (i, buffer) in lasting.graph.buffers.iter().enumerate() {

@@ -326,10 +326,10 @@ pub fn update_probe(device: &Device, count: usize, elements: usize) -> Result<Pr
         gradients: &[],
     };
     let plan = Arc::new(Plan::build(&request, &lasting)?);
-    let group = &lasting.groups[0];
-    let gradient = group.gradient.map(|id| (id, numbers(group.elements, 5, 1.0)));
-    let parameter = (group.parameter, numbers(group.elements, 4, 1.0));
-    let values = gradient.into_iter().chain([parameter]).collect();
+    let (update, all) = (&lasting.updates[0], lasting.groups[0].elements);
+    let gradient = (update.gradient, numbers(all, 5, 1.0));
+    let parameter = (update.parameter, numbers(all, 4, 1.0));
+    let values = vec![gradient, parameter];
     let content = Content { lasting: values, feeds: vec![] }.with_scalars(&lasting, &adam, 1);
     let mut probe = Probe::new(device, &lasting, plan, content, 1)?;
     // The update looks at the losses; then the gradients are those of above again.

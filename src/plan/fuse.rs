@@ -56,7 +56,7 @@ enum Form<'a> {
 
 impl Form<'_> {
     fn of(step: &Step) -> Option<Form<'_>> {
-        let pointwise = step.op.as_pointwise().filter(|p| p.updates() == 0);
+        let pointwise = step.op.as_pointwise().filter(|p| p.is_pure());
         let pointwise = pointwise.map(|p| Form::Pointwise(p.program()));
         pointwise.or_else(|| step.op.as_matmul().filter(|p| !p.row_sums).map(Form::Product))
     }

@@ -2,12 +2,14 @@
 //! and optimizer alone, so that all plans of a run share it.
 //!
 //! Parameters are ordered by group. A group is one contiguous range, padded with zeros to a
-//! multiple of 256 bytes; gradients and each state have the same layout, so one step updates all.
+//! multiple of 256 bytes. Groups of one rule lie one behind the other, and gradients and each state
+//! have the same layout, so one step updates them all; all gradients are one range, so one reduction
+//! is their norm.
 
 use crate::op::{BufferId, Graph, Role};
 use crate::tensor::{Shape, TensorType};
 
-use super::{ALIGNMENT, UpdateRule};
+use super::{ALIGNMENT, StateRule, UpdateRule};
 
 /// Elements of `f32` in one aligned unit.
 const UNIT: usize = ALIGNMENT / 4;
@@ -36,7 +38,7 @@ pub struct LastingParameter {
     pub gradient: Option<BufferId>,
     /// Its states, in the rule's order.
     pub states: Vec<BufferId>,
-    /// First element in the group.
+    /// First element in the buffer that holds it with its group.
     pub element: usize,
 }
 
@@ -47,18 +49,33 @@ pub struct Group {
     pub name: String,
     /// Elements, padding included.
     pub elements: usize,
-    /// All parameters as one buffer.
-    pub parameter: BufferId,
-    /// All gradients; `None` if frozen.
-    pub gradient: Option<BufferId>,
-    /// All states, in the rule's order.
-    pub states: Vec<BufferId>,
     /// The rule's scalars.
     pub scalars: Vec<BufferId>,
-    /// The rule.
+    /// The rule; `None` if frozen.
     pub rule: Option<UpdateRule>,
     /// The parameters, in order.
     pub parameters: Vec<LastingParameter>,
+}
+
+/// All groups of one rule: what one step updates.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Names of the groups, joined by ` + `.
+    pub name: String,
+    /// The groups, in order.
+    pub groups: Vec<usize>,
+    /// Where the range of each group ends, in elements.
+    pub ends: Vec<usize>,
+    /// The rule.
+    pub rule: UpdateRule,
+    /// The parameters of all groups as one buffer.
+    pub parameter: BufferId,
+    /// All gradients.
+    pub gradient: BufferId,
+    /// All states, in the rule's order.
+    pub states: Vec<BufferId>,
+    /// The rule's scalars; of each, one element for each group.
+    pub scalars: Vec<BufferId>,
 }
 
 /// The layout of lasting memory.
@@ -66,8 +83,12 @@ pub struct Group {
 pub struct Lasting {
     /// Its buffers; every plan begins with them.
     pub graph: Graph,
-    /// The groups.
+    /// The groups, in the order asked for.
     pub groups: Vec<Group>,
+    /// Those that are trained, by rule.
+    pub updates: Vec<Update>,
+    /// The gradients of all updates, one behind the other. `None` if nothing is updated.
+    pub gradients: Option<BufferId>,
     /// One element: 0 until a step is not finite, then 1, and no step changes anything until it is
     /// written to 0 again. `None` if nothing is updated.
     pub halted: Option<BufferId>,
@@ -80,11 +101,30 @@ pub struct Lasting {
 impl Lasting {
     /// Lays out the groups, and control scalars of these names beside those of the rules.
     pub fn new(groups: &[GroupRequest], scalars: &[String]) -> Lasting {
-        let mut graph = Graph::default();
-        let groups: Vec<_> = groups.iter().map(|g| add_group(&mut graph, g)).collect();
-        let updates = groups.iter().any(|g| g.rule.is_some());
-        let halted = updates.then(|| graph.add("halted", vector(1), Role::State));
-        let mut lasting = Lasting { graph, groups, halted, offsets: vec![], bytes: 0 };
+        let mut lasting = Lasting {
+            graph: Graph::default(),
+            groups: groups.iter().map(begin_group).collect(),
+            updates: vec![],
+            gradients: None,
+            halted: None,
+            offsets: vec![],
+            bytes: 0,
+        };
+        let trained = lasting.groups.iter().filter(|g| g.rule.is_some());
+        let elements = trained.map(|g| g.elements).sum();
+        if elements > 0 {
+            let graph = &mut lasting.graph;
+            lasting.gradients = Some(graph.add("gradients", vector(elements), Role::Gradient));
+            lasting.halted = Some(graph.add("halted", vector(1), Role::State));
+        }
+        let mut sets: Vec<Vec<usize>> = vec![];
+        for (i, group) in groups.iter().enumerate() {
+            match sets.iter_mut().find(|set| groups[set[0]].rule == group.rule) {
+                Some(set) => set.push(i),
+                None => sets.push(vec![i]),
+            }
+        }
+        sets.into_iter().for_each(|set| lasting.place(groups, set));
         lasting.add_control(scalars);
         lasting.assign();
         lasting
@@ -100,28 +140,84 @@ impl Lasting {
         self.graph.find(&format!("control/{name}"))
     }
 
-    fn add_control(&mut self, names: &[String]) {
-        let own = self.groups.iter().flat_map(|g| {
-            let names = g.rule.iter().flat_map(|r| &r.scalars);
-            names.map(|s| format!("{}/{s}", g.name)).collect::<Vec<_>>()
-        });
-        let all: Vec<String> = own.chain(names.iter().cloned()).collect();
-        if all.is_empty() {
-            return;
-        }
-        let control = self.graph.add("control", vector(all.len()), Role::Control);
-        let views: Vec<_> = all
+    /// Gives groups of one rule their buffers.
+    fn place(&mut self, requests: &[GroupRequest], set: Vec<usize>) {
+        let names: Vec<_> = set.iter().map(|&i| &*requests[i].name).collect();
+        let (name, rule) = (names.join(" + "), requests[set[0]].rule.clone());
+        let mut end = 0;
+        let ends: Vec<usize> = set
             .iter()
-            .enumerate()
-            .map(|(i, name)| {
-                let name = format!("control/{name}");
-                self.graph.add_within(name, vector(1), Role::Control, control, i)
+            .map(|&i| {
+                end += self.groups[i].elements;
+                end
             })
             .collect();
-        let mut views = views.into_iter();
-        for group in &mut self.groups {
-            let count = group.rule.as_ref().map_or(0, |r| r.scalars.len());
-            group.scalars = views.by_ref().take(count).collect();
+        let first = self.updates.iter().filter_map(|u| u.ends.last()).sum();
+        let graph = &mut self.graph;
+        let parameter = graph.add(format!("group/{name}"), vector(end), Role::Parameter);
+        let gradient = rule.as_ref().and(self.gradients).map(|all| {
+            let name = format!("group/{name}.gradient");
+            graph.add_within(name, vector(end), Role::Gradient, all, first)
+        });
+        let own = rule.as_ref().map_or(&[][..], |r| &r.states);
+        let state = |s: &StateRule| format!("group/{name}.{}", s.name);
+        let states: Vec<_> =
+            own.iter().map(|s| graph.add(state(s), vector(end), Role::State)).collect();
+        for (&i, end) in set.iter().zip(&ends) {
+            let mut element = end - self.groups[i].elements;
+            for (name, shape) in &requests[i].parameters {
+                let ty = TensorType::f32(Shape::fixed(shape));
+                let mut view = |suffix: &str, role, parent| {
+                    graph.add_within(format!("{name}{suffix}"), ty.clone(), role, parent, element)
+                };
+                self.groups[i].parameters.push(LastingParameter {
+                    name: name.clone(),
+                    shape: shape.clone(),
+                    parameter: view("", Role::Parameter, parameter),
+                    gradient: gradient.map(|g| view(".gradient", Role::Gradient, g)),
+                    states: own
+                        .iter()
+                        .zip(&states)
+                        .map(|(s, &id)| view(&format!(".{}", s.name), Role::State, id))
+                        .collect(),
+                    element,
+                });
+                element += padded(shape);
+            }
+        }
+        if let (Some(rule), Some(gradient)) = (rule, gradient) {
+            let (groups, scalars) = (set, vec![]);
+            let update = Update { name, groups, ends, rule, parameter, gradient, states, scalars };
+            self.updates.push(update);
+        }
+    }
+
+    fn add_control(&mut self, names: &[String]) {
+        let own = self.updates.iter().map(|u| u.rule.scalars.len() * u.groups.len());
+        let count = own.sum::<usize>() + names.len();
+        if count == 0 {
+            return;
+        }
+        let Lasting { graph, groups, updates, .. } = self;
+        let control = graph.add("control", vector(count), Role::Control);
+        let mut element = 0;
+        for update in updates {
+            for scalar in &update.rule.scalars {
+                let (name, width) =
+                    (format!("control/{}/{scalar}", update.name), update.ends.len());
+                let all = graph.add_within(&name, vector(width), Role::Control, control, element);
+                for (i, &group) in update.groups.iter().enumerate() {
+                    let Group { name: own, scalars, .. } = &mut groups[group];
+                    let name = format!("{name} of {own}");
+                    scalars.push(graph.add_within(name, vector(1), Role::Control, all, i));
+                }
+                update.scalars.push(all);
+                element += width;
+            }
+        }
+        for (i, name) in names.iter().enumerate() {
+            let name = format!("control/{name}");
+            graph.add_within(name, vector(1), Role::Control, control, element + i);
         }
     }
 
@@ -145,50 +241,74 @@ fn vector(elements: usize) -> TensorType {
     TensorType::f32(Shape::fixed(&[elements]))
 }
 
-fn add_group(graph: &mut Graph, request: &GroupRequest) -> Group {
-    let sizes: Vec<usize> =
-        request.parameters.iter().map(|(_, shape)| shape.iter().product()).collect();
-    let elements = sizes.iter().map(|n| n.next_multiple_of(UNIT)).sum::<usize>().max(UNIT);
-    let name = &request.name;
-    let parameter = graph.add(format!("group/{name}"), vector(elements), Role::Parameter);
-    let states = request.rule.as_ref().map_or(&[][..], |r| &r.states);
-    let gradient = request
-        .rule
-        .is_some()
-        .then(|| graph.add(format!("group/{name}.gradient"), vector(elements), Role::Gradient));
-    let state_ids: Vec<_> = states
-        .iter()
-        .map(|s| graph.add(format!("group/{name}.{}", s.name), vector(elements), Role::State))
-        .collect();
-    let mut group = Group {
-        name: name.clone(),
-        elements,
-        parameter,
-        gradient,
-        states: state_ids,
+/// Elements of a parameter, padding included.
+fn padded(shape: &[usize]) -> usize {
+    shape.iter().product::<usize>().next_multiple_of(UNIT)
+}
+
+/// A group that has no buffers yet.
+fn begin_group(request: &GroupRequest) -> Group {
+    let elements = request.parameters.iter().map(|(_, shape)| padded(shape)).sum::<usize>();
+    Group {
+        name: request.name.clone(),
+        elements: elements.max(UNIT),
         scalars: vec![],
         rule: request.rule.clone(),
         parameters: vec![],
-    };
-    let mut element = 0;
-    for ((name, shape), size) in request.parameters.iter().zip(sizes) {
-        let ty = TensorType::f32(Shape::fixed(shape));
-        let mut view = |suffix: &str, role, parent| {
-            graph.add_within(format!("{name}{suffix}"), ty.clone(), role, parent, element)
-        };
-        group.parameters.push(LastingParameter {
-            name: name.clone(),
-            shape: shape.clone(),
-            parameter: view("", Role::Parameter, parameter),
-            gradient: gradient.map(|g| view(".gradient", Role::Gradient, g)),
-            states: states
-                .iter()
-                .zip(&group.states)
-                .map(|(s, &id)| view(&format!(".{}", s.name), Role::State, id))
-                .collect(),
-            element,
-        });
-        element += size.next_multiple_of(UNIT);
     }
-    group
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(name: &str, sizes: &[usize], rule: Option<&UpdateRule>) -> GroupRequest {
+        let parameters = sizes.iter().enumerate().map(|(i, &n)| (format!("{name}.{i}"), vec![n]));
+        GroupRequest { name: name.into(), parameters: parameters.collect(), rule: rule.cloned() }
+    }
+
+    #[test]
+    fn groups_of_one_rule_are_one_range() {
+        let plain = UpdateRule::new(&[], &["rate"], |g, s, p, _| (p - g * &s[0], vec![]));
+        let kept = UpdateRule::new(&[("old", 0.0)], &["a", "b"], |g, s, p, _| {
+            (p - g * &s[0] - &s[1], vec![p.clone()])
+        });
+        let groups = [
+            request("first", &[65, 3], Some(&kept)),
+            request("frozen", &[5], None),
+            request("other", &[1], Some(&plain)),
+            request("last", &[64], Some(&kept)),
+        ];
+        let lasting = Lasting::new(&groups, &["normalizer".into()]);
+        let [kept, plain] = &lasting.updates[..] else { panic!("two rules") };
+        assert_eq!(
+            (&*kept.name, &kept.groups[..], &kept.ends[..]),
+            ("first + last", &[0, 3][..], &[192, 256][..])
+        );
+        assert_eq!(
+            (&*plain.name, &plain.groups[..], &plain.ends[..]),
+            ("other", &[2][..], &[64][..])
+        );
+        let at = |id: BufferId| lasting.offsets[id.index()];
+        let gradients = lasting.gradients.expect("something is trained");
+        assert_eq!(lasting.graph.ty(gradients).shape, Shape::fixed(&[320]));
+        assert_eq!([kept, plain].map(|u| at(u.gradient) - at(gradients)), [0, 4 * 256]);
+        // Each parameter, gradient and state at the same place of its buffer.
+        let place = |p: &LastingParameter| {
+            let own = p.gradient.into_iter().chain(p.states.iter().copied());
+            let all = own.zip([kept.gradient, kept.states[0]]).map(|(id, all)| at(id) - at(all));
+            assert!(all.eq([4 * p.element; 2]), "`{}`", p.name);
+            (at(p.parameter) - at(kept.parameter)) / 4
+        };
+        let [first, frozen, _, last] = &lasting.groups[..] else { panic!("four groups") };
+        let places = first.parameters.iter().chain(&last.parameters).map(place);
+        assert_eq!(places.collect::<Vec<_>>(), [0, 128, 192]);
+        assert_eq!((frozen.parameters[0].gradient, frozen.scalars.len()), (None, 0));
+        // Of each scalar the groups' values lie together.
+        let control = lasting.graph.find("control").expect("scalars");
+        let element = |id: &BufferId| (at(*id) - at(control)) / 4;
+        let scalars = lasting.groups.iter().flat_map(|g| &g.scalars).map(element);
+        assert_eq!(scalars.collect::<Vec<_>>(), [0, 2, 4, 1, 3]);
+        assert_eq!(lasting.scalar("normalizer").map(|id| element(&id)), Some(5));
+    }
 }

@@ -16,7 +16,7 @@ mod verify;
 use std::ops::Range;
 
 pub use build::{Clip, Request, RowLoss};
-pub use lasting::{Group, GroupRequest, Lasting, LastingParameter};
+pub use lasting::{Group, GroupRequest, Lasting, LastingParameter, Update};
 pub use update::{StateRule, UpdateRule};
 
 use crate::op::{BufferId, Graph, Mode};

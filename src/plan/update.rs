@@ -7,9 +7,9 @@ use crate::op::expression::{Binary, Builder, Expr, Node, Program, Unary};
 use crate::op::pointwise::Pointwise;
 use crate::op::reduce::{Reduce, Reduction};
 use crate::op::{BufferId, Emitter, Graph, OpError, Role, Step};
-use crate::tensor::Shape;
+use crate::tensor::{Shape, TensorType};
 
-use super::{Clip, Group, Lasting};
+use super::{Clip, Lasting, Update};
 
 /// Something that a rule keeps per element from step to step.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,11 +76,12 @@ impl UpdateRule {
         rule
     }
 
-    /// The whole step: operands are gradient, scalars, halted flag, gradient scale, parameter, states.
-    /// Nothing changes unless the flag is 0.
+    /// The whole step: operands are gradient, scalars, halted flag, gradient scale where there is
+    /// one, parameter, states. Nothing changes unless the flag is 0.
     fn guarded(&self, clip: &Clip) -> Program {
         let (given, own) = (1 + self.scalars.len(), 1 + self.states.len());
-        let mut builder = Builder::new(given + 2 + own);
+        let first = given + 1 + usize::from(matches!(clip, Clip::Norm(_)));
+        let mut builder = Builder::new(first + own);
         let mut operands: Vec<usize> = (0..given).map(|i| builder.push(Node::Input(i))).collect();
         let halted = builder.push(Node::Input(given));
         match *clip {
@@ -96,7 +97,7 @@ impl UpdateRule {
                 operands[0] = builder.push(Node::Binary(Binary::Min, above, high));
             }
         }
-        let old: Vec<usize> = (0..own).map(|i| builder.push(Node::Input(given + 2 + i))).collect();
+        let old: Vec<usize> = (0..own).map(|i| builder.push(Node::Input(first + i))).collect();
         operands.extend(&old);
         let new = builder.inline(&self.program, &operands);
         let results = new
@@ -113,8 +114,10 @@ fn is_finite(x: Expr) -> Expr {
     (x * 0.0).equal(0.0)
 }
 
-/// Appends the update range. Its first part decides whether the step is taken: it is not where the
-/// loss, or a norm to clip by, is not finite, nor after such a step until somebody has looked.
+/// Appends the update range: with a norm to clip by one reduction over all gradients, then a step of
+/// one element, then one for all groups of a rule. The step of one element decides whether the update
+/// is made: it is not where the loss, or a norm to clip by, is not finite, nor after such a step until
+/// somebody has looked.
 pub(super) fn append(
     graph: &mut Graph,
     lasting: &Lasting,
@@ -122,47 +125,44 @@ pub(super) fn append(
     clip: &Clip,
 ) -> Result<(), OpError> {
     let Some(halted) = lasting.halted else { return Ok(()) };
-    let mut emitter = Emitter::new(graph, "update");
     let single = Shape::fixed(&[1]);
-    let one = |expr: &Expr, n| Pointwise::new(n, expr).with_shape(single.clone());
+    let mut operands = losses.to_vec();
     let sum = (0..losses.len()).map(Expr::input).reduce(|a, b| a + b);
     let mut finite = is_finite(sum.unwrap_or_else(|| Expr::constant(0.0)));
-    let (mut operands, mut scale) = (losses.to_vec(), halted);
-    if let Clip::Norm(limit) = *clip {
-        let squares = lasting
-            .groups
-            .iter()
-            .filter_map(|g| g.gradient)
-            .map(|g| emitter.one(Reduce::new(Reduction::SumSquares, &[0], true), &[g]))
-            .collect::<Result<Vec<_>, _>>()?;
-        let total = (0..squares.len()).map(Expr::input).reduce(|a, b| a + b);
-        let norm = total.unwrap_or_else(|| Expr::constant(0.0)).unary(Unary::Sqrt);
-        let norm = emitter.one(one(&norm, squares.len()), &squares)?;
+    let (mut outputs, mut scale) = (vec![halted], None);
+    if let (Clip::Norm(limit), Some(gradients)) = (*clip, lasting.gradients) {
+        let norm = Expr::input(operands.len()).unary(Unary::Sqrt);
+        let squares = Reduce::new(Reduction::SumSquares, &[0], true);
+        operands.push(Emitter::new(graph, "update").one(squares, &[gradients])?);
+        finite = finite * is_finite(norm.clone());
         // As PyTorch's clip_grad_norm_: limit / (norm + 1e-6), at most 1.
-        scale = emitter.one(one(&(limit / (Expr::input(0) + 1e-6)).min(1.0), 1), &[norm])?;
-        finite = finite * is_finite(Expr::input(operands.len()));
-        operands.push(norm);
+        scale = Some((limit / (norm + 1e-6)).min(1.0));
+        let ty = TensorType::f32(single.clone());
+        outputs.push(graph.add("gradient scale", ty, Role::Activation));
     }
     let stays = finite.select(Expr::input(operands.len()), 1.0);
-    let op = Pointwise::updating(Program::new(operands.len() + 1, &[stays]), 1, single);
+    let results: Vec<Expr> = std::iter::once(stays).chain(scale).collect();
+    let op = Pointwise::updating(Program::new(operands.len() + 1, &results), 1, single);
     let layer = "update".to_string();
-    graph.steps.push(Step { op: Arc::new(op), inputs: operands, outputs: vec![halted], layer });
-    for group in &lasting.groups {
-        append_group(graph, group, halted, scale, clip);
+    let step = Step { op: Arc::new(op), inputs: operands, outputs: outputs.clone(), layer };
+    graph.steps.push(step);
+    for update in &lasting.updates {
+        append_update(graph, update, &outputs, clip);
     }
     Ok(())
 }
 
-fn append_group(graph: &mut Graph, group: &Group, halted: BufferId, scale: BufferId, clip: &Clip) {
-    let (Some(rule), Some(gradient)) = (&group.rule, group.gradient) else { return };
-    debug_assert_eq!(graph.buffer(gradient).role, Role::Gradient);
-    let mut inputs = vec![gradient];
-    inputs.extend(&group.scalars);
-    inputs.extend([halted, scale]);
+/// Appends the step that updates all groups of a rule. `flags` are the halted flag and, where
+/// gradients are scaled, their scale.
+fn append_update(graph: &mut Graph, update: &Update, flags: &[BufferId], clip: &Clip) {
+    let mut inputs = vec![update.gradient];
+    inputs.extend(&update.scalars);
+    inputs.extend(flags);
     let outputs: Vec<BufferId> =
-        std::iter::once(group.parameter).chain(group.states.iter().copied()).collect();
-    let shape = graph.ty(group.parameter).shape.clone();
-    let op = Pointwise::updating(rule.guarded(clip), outputs.len(), shape);
-    let layer = format!("update/{}", group.name);
-    graph.steps.push(Step { op: Arc::new(op), inputs, outputs, layer });
+        std::iter::once(update.parameter).chain(update.states.iter().copied()).collect();
+    let shape = graph.ty(update.parameter).shape.clone();
+    let op = Pointwise::updating(update.rule.guarded(clip), outputs.len(), shape);
+    let op = Arc::new(op.in_ranges(&update.ends));
+    let layer = format!("update/{}", update.name);
+    graph.steps.push(Step { op, inputs, outputs, layer });
 }

@@ -143,19 +143,19 @@ fn one_gradient_one_update(plan: &Plan, lasting: &Lasting) -> Result<(), PlanErr
     };
     let rule = "one_gradient_one_update";
     for group in lasting.groups.iter().filter(|g| g.rule.is_some()) {
-        if writes(plan.update.clone(), group.parameter) != 1 {
-            return broken(rule, format!("group `{}` is not updated once", group.name));
-        }
-        let step = plan.graph.steps[plan.update.clone()]
-            .iter()
-            .find(|s| s.outputs.contains(&group.parameter));
-        if step.is_some_and(|s| s.op.access(0) != Access::Update) {
-            return broken(rule, format!("group `{}` is overwritten", group.name));
-        }
         for parameter in &group.parameters {
+            let name = &parameter.name;
+            let all = plan.graph.root(parameter.parameter).0;
+            if writes(plan.update.clone(), all) != 1 {
+                return broken(rule, format!("`{name}` is not updated once"));
+            }
+            let update = &plan.graph.steps[plan.update.clone()];
+            let step = update.iter().find(|s| s.outputs.contains(&all));
+            if step.is_some_and(|s| s.op.access(0) != Access::Update) {
+                return broken(rule, format!("`{name}` is overwritten"));
+            }
             let gradient = parameter.gradient.map_or(0, |g| writes(plan.backward.clone(), g));
             if gradient != 1 {
-                let name = &parameter.name;
                 return broken(rule, format!("`{name}` has {gradient} gradients"));
             }
         }

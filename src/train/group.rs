@@ -9,8 +9,8 @@ use crate::plan::{GroupRequest, UpdateRule};
 
 /// Parameters that are trained otherwise than the rest, chosen by name or shape.
 ///
-/// A parameter belongs to the first group that fits it. Each group is one range of memory and one
-/// step of the update.
+/// A parameter belongs to the first group that fits it. Each group is one range of memory; one step
+/// updates all that are trained, each by scalars of its own.
 ///
 /// ```
 /// use ironwarp::prelude::*;

@@ -108,9 +108,9 @@ impl Trainer {
         let buffers: Vec<BufferId> = self
             .session
             .lasting
-            .groups
+            .updates
             .iter()
-            .flat_map(|group| std::iter::once(group.parameter).chain(group.states.iter().copied()))
+            .flat_map(|u| std::iter::once(u.parameter).chain(u.states.iter().copied()))
             .collect();
         let kept: Vec<_> =
             buffers.iter().map(|&buffer| self.session.tensor(buffer)).collect::<Result<_>>()?;

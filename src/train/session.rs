@@ -91,10 +91,11 @@ impl Session {
 
     /// Gives every state its initial value, where that is not the 0 that memory begins with.
     fn begin_states(&mut self) -> Result<()> {
-        for group in &self.lasting.groups {
-            let states = group.rule.iter().flat_map(|r| &r.states).zip(&group.states);
+        for update in &self.lasting.updates {
+            let states = update.rule.states.iter().zip(&update.states);
             for (rule, &buffer) in states.filter(|(rule, _)| rule.initial.to_bits() != 0) {
-                self.executor.write(buffer, &vec![rule.initial; group.elements])?;
+                let elements = self.lasting.graph.ty(buffer).shape.elements(0);
+                self.executor.write(buffer, &vec![rule.initial; elements])?;
             }
         }
         Ok(())

@@ -263,8 +263,9 @@ impl Trainer {
     /// # Errors
     /// If the trainer keeps no averages.
     pub fn use_averages(&mut self) -> Result<()> {
-        let groups = self.session.lasting.groups.iter().filter(|g| g.rule.is_some());
-        let pairs: Vec<_> = groups.filter_map(|g| Some((g.parameter, *g.states.last()?))).collect();
+        let updates = self.session.lasting.updates.iter();
+        let pairs: Vec<_> =
+            updates.filter_map(|u| Some((u.parameter, *u.states.last()?))).collect();
         let problem = match (self.average, self.state.step) {
             (None, _) => Some("the trainer keeps no averages; build it with `average(decay)`"),
             (Some(_), 0) => Some("there are no averages before the first step; call `fit` first"),

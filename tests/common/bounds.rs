@@ -267,7 +267,8 @@ fn running_error(
 ) -> Vec<Vec<f64>> {
     // One program whose results are all nodes gives every intermediate value by the reference.
     let count = program.nodes().len();
-    let all = Pointwise::from_program(with_all_results(program));
+    let ranges = case.op.as_pointwise().map_or(&[][..], Pointwise::ranges);
+    let all = Pointwise::from_program(with_all_results(program)).in_ranges(ranges);
     let values = reference(&all, case, inputs);
     let elements = values[0].len();
     let mut bounds = vec![vec![0.0; elements]; count];

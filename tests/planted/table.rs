@@ -108,6 +108,7 @@ pub(crate) const BUGS: &[Bug] = &[
     bug("four elements where fewer are left", PLUS, "4 * j + 3 < count", "4 * j < count"),
     bug("one element of the tail", PLUS, "j < count; j += threads) elements<1>", "j <= count / 4 * 4; j += threads) elements<1>"),
     bug("sizes of all rows there is room for", PLUS, "const index_t count = SIZE(COUNT);", "const index_t count = SIZE(COUNT) + COUNT_PER_ROW;"),
+    bug("the first group's scalars for all", ("pointwise.cu", "pointwise", "f32[8419], f32[3]"), "return range;", "return 0 * range;"),
     bug("two elements of a vector swapped", ("prelude.cuh", "pointwise", "f32[B, 2, 5], f32[B, 2, 5]"),
         "out[2] = v.z, out[3] = v.w;", "out[2] = v.w, out[3] = v.z;"),
     bug("a coefficient's sign", ("prelude.cuh", "pointwise", "tanh"), "-0.3333328f, 0.13331406f", "-0.3333328f, -0.13331406f"),

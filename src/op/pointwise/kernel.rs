@@ -12,8 +12,8 @@ const ELEMENTS: usize = 1 << 14;
 #[derive(Debug)]
 pub(super) struct PointwiseKernel {
     shape: Shape,
-    outputs: usize,
-    interpreter: Interpreter,
+    pub(super) outputs: usize,
+    pub(super) interpreter: Interpreter,
 }
 
 impl PointwiseKernel {

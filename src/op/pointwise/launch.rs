@@ -24,6 +24,7 @@ pub(super) fn launches(
         .size("COUNT", shape)
         .printed("parameters", parameters)
         .printed("names", names)
+        .printed("ends", ends(op))
         .printed("body", body(op, types, capacity));
     let arguments = std::iter::once(Argument::Live)
         .chain((0..types.inputs.len()).map(Argument::Input))
@@ -61,10 +62,16 @@ fn body(op: &Pointwise, types: &CallTypes, capacity: usize) -> String {
     let shape = &types.outputs[0].shape;
     let (program, inputs) = (op.program(), types.inputs.len());
     let (mut text, mut operands) = (String::new(), Vec::new());
+    if !op.ranges.is_empty() {
+        text.push_str("    const int range = range_of(i);\n");
+    }
     for (k, ty) in types.inputs.iter().enumerate() {
         operands.push(format!("a{k}[k]"));
         if program.reads(k) {
-            text.push_str(&loaded(k, ty, shape, capacity));
+            text.push_str(&match op.is_by_range(ty) {
+                true => gathered(k, "range"),
+                false => loaded(k, ty, shape, capacity),
+            });
         }
     }
     for j in (0..op.updates()).filter(|j| op.access(*j) == Access::Update) {
@@ -79,10 +86,19 @@ fn body(op: &Pointwise, types: &CallTypes, capacity: usize) -> String {
 pub(in crate::op) fn loaded(k: usize, ty: &TensorType, output: &Shape, capacity: usize) -> String {
     match index(ty, output, capacity) {
         Index::Whole => format!("    float a{k}[W]; load<W>(a{k}, x{k}, i);\n"),
-        Index::At(at) => {
-            format!("    float a{k}[W]; for (int k = 0; k < W; k++) a{k}[k] = (float)x{k}[{at}];\n")
-        }
+        Index::At(at) => gathered(k, &at),
     }
+}
+
+/// The text that loads `W` elements of input `k` as `a<k>`, each from where `at` says.
+fn gathered(k: usize, at: &str) -> String {
+    format!("    float a{k}[W]; for (int k = 0; k < W; k++) a{k}[k] = (float)x{k}[{at}];\n")
+}
+
+/// Where all ranges but the last end.
+fn ends(op: &Pointwise) -> String {
+    let ends = op.ranges.iter().take(op.ranges.len().saturating_sub(1));
+    ends.map(|end| format!("    range += i >= {end};\n")).collect()
 }
 
 /// The text that computes a program on its operands' `k`-th elements and stores its results, `W`

@@ -2,7 +2,8 @@
 //! results.
 //!
 //! Operands broadcast as in NumPy. With `updates = u`, the first `u` outputs are read before they
-//! are written; the program sees their old elements as operands after the inputs.
+//! are written; the program sees their old elements as operands after the inputs. Outputs cut into
+//! ranges have operands that are one element for each, see [`Pointwise::in_ranges`].
 
 mod code;
 mod fit;
@@ -12,6 +13,7 @@ mod kernel;
 mod launch;
 mod layout;
 mod loops;
+mod ranges;
 
 pub(crate) use interpreter::{Area, Interpreter, MAX_OUTPUTS, Source};
 pub(super) use launch::{applied, loaded, parameters};
@@ -39,6 +41,9 @@ pub struct Pointwise {
     shape: Option<Shape>,
     #[serde(default)]
     updates: usize,
+    /// Ends of the ranges that the outputs are cut into.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ranges: Vec<usize>,
 }
 
 impl Pointwise {
@@ -49,7 +54,7 @@ impl Pointwise {
 
     /// The results of a program.
     pub fn from_program(program: Program) -> Self {
-        Pointwise { program, gradient: None, shape: None, updates: 0 }
+        Pointwise { program, gradient: None, shape: None, updates: 0, ranges: vec![] }
     }
 
     /// Results of a known shape; operands broadcast to it.
@@ -68,7 +73,7 @@ impl Pointwise {
     /// The first `updates` outputs are updated in place; the program's last operands are their old
     /// elements. Such a step has no derivative.
     pub fn updating(program: Program, updates: usize, shape: Shape) -> Self {
-        Pointwise { program, gradient: None, shape: Some(shape), updates }
+        Pointwise { shape: Some(shape), updates, ..Self::from_program(program) }
     }
 
     /// The program.
@@ -188,6 +193,7 @@ impl Op for Pointwise {
             )));
         }
         inputs.iter().try_for_each(operand_type)?;
+        let inputs = self.within_range(inputs);
         let shapes: Vec<_> = inputs.iter().map(|t| &t.shape).collect();
         let mut shape = broadcast(&shapes)?;
         if let Some(wanted) = &self.shape {
@@ -196,6 +202,7 @@ impl Op for Pointwise {
             }
             shape = wanted.clone();
         }
+        self.check_ranges(&shape)?;
         Ok(vec![TensorType::f32(shape); self.program.outputs().len()])
     }
 
@@ -231,14 +238,21 @@ impl Op for Pointwise {
 
     fn reference(&self, call: &ReferenceCall<'_>) -> Vec<Vec<f64>> {
         let sizes = call.output_sizes(0);
-        let inputs = call.inputs.iter().enumerate().map(|(i, &x)| (x, call.input_sizes(i)));
+        let spread = self.spread(call);
+        let inputs = call.inputs.iter().zip(&spread).enumerate().map(|(i, (&x, all))| match all {
+            Some(all) => (all.as_slice(), sizes.clone()),
+            None => (x, call.input_sizes(i)),
+        });
         let old = call.outputs[..self.updates].iter().map(|&old| (old, sizes.clone()));
         let operands: Vec<_> = inputs.chain(old).collect();
         apply(&self.program, &sizes, &operands, &call.live)
     }
 
     fn kernel(&self, types: &CallTypes) -> Box<dyn CpuKernel> {
-        Box::new(kernel::PointwiseKernel::new(self, types))
+        match self.ranges.is_empty() {
+            true => Box::new(kernel::PointwiseKernel::new(self, types)),
+            false => Box::new(ranges::RangesKernel::new(self, types)),
+        }
     }
 
     fn launches(&self, types: &CallTypes, capacity: usize, target: &Target) -> Option<Launches> {
@@ -359,6 +373,7 @@ impl Family for Pointwise {
         cases.push(Case::new(three, vec![rows(&[3, 4]), fixed(&[4]), rows(&[1, 4])], 2));
         let two = Pointwise::from_program(Program::new(2, &[&x * &y, &x + y.exp()]));
         cases.push(Case::new(two, vec![rows(&[9]), rows(&[9])], 4));
+        cases.push(ranges::case());
         cases
     }
 }

@@ -1,11 +1,11 @@
 //! The interpreter against the definition, on small integers, so that all sums are exact: what is
 //! read and written in place, code chosen by scalars, operands of every kind.
 
-use super::{Area, Interpreter, Source, apply};
+use super::{Area, Interpreter, Pointwise, Source, apply};
 use crate::cpu::tile::TileMut;
 use crate::op::expression::{Expr, Program};
 use crate::op::kernel::{Buffers, Piece, Shared};
-use crate::op::{Live, Operand, TaskIo};
+use crate::op::{Live, Op, Operand, TaskIo};
 use crate::tensor::{Shape, TensorType};
 
 struct Inputs<'a>(&'a [Vec<f32>]);
@@ -137,4 +137,17 @@ fn operands_are_broadcast() {
     let kinds: [&[usize]; 4] = [&[0, 0], &[0], &[0, 1], &[1]];
     let inputs: Vec<_> = (0..40).map(|i| kinds[i % 4]).collect();
     everywhere("forty", &[sum(41)], &inputs, 1);
+}
+
+#[test]
+fn ranges_that_leave_elements_out_are_refused() {
+    let x = TensorType::f32(Shape::fixed(&[200]));
+    let op = Pointwise::new(1, &(Expr::input(0) + 1.0));
+    let refused = |ends: &[usize]| op.clone().in_ranges(ends).outputs(std::slice::from_ref(&x));
+    assert!(refused(&[64, 200]).is_ok() && refused(&[200]).is_ok());
+    for ends in [&[60, 200][..], &[0, 200], &[64, 64, 200], &[128, 64, 200], &[64, 192], &[64, 256]]
+    {
+        let error = refused(ends).expect_err("refused").to_string();
+        assert!(error.contains("they must rise by multiples of 64 to the end of [200]"), "{error}");
+    }
 }
