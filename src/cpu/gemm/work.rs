@@ -13,8 +13,6 @@ use crate::cpu::tile::TileMut;
 const K_BLOCK: usize = 256;
 /// Most columns whose part of B is packed at a time; a multiple of every panel's width.
 const CHUNK: usize = 128;
-/// Most elements of C in one chunk of columns that its epilogue sees as one block.
-const TOGETHER: usize = 1024;
 /// Packed panels of B.
 #[repr(align(64))]
 struct Buffer(#[expect(dead_code, reason = "reached by pointer")] [f32; K_BLOCK * CHUNK]);
@@ -53,8 +51,6 @@ pub(super) unsafe fn walk(
         _ => (CHUNK, K_BLOCK),
     };
     let k_block = k.div_ceil(k.div_ceil(k_block).max(1)).next_multiple_of(4).max(4);
-    // What stays in L1 anyway is given away at once.
-    let together = rows.len() * chunk.min(columns.len()) <= TOGETHER;
     for start in columns.clone().step_by(chunk) {
         let chunk = start..columns.end.min(start + chunk);
         let mut c = c.part(0..rows.len(), start - columns.start..chunk.end - columns.start);
@@ -69,13 +65,10 @@ pub(super) unsafe fn walk(
                 let block = rows.start + first..rows.start + end;
                 // SAFETY: as above; the chunk has been packed.
                 unsafe { work.multiply(&block, &chunk, &ks, &mut c) };
-                if ks.end == k && !together {
+                if ks.end == k {
                     epilogue(block.start, start, c);
                 }
             }
-        }
-        if together {
-            epilogue(rows.start, start, c);
         }
     }
 }

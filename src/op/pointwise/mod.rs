@@ -6,9 +6,8 @@
 //! ranges have operands that are one element for each, see [`Pointwise::in_ranges`].
 
 mod code;
-mod fit;
-mod formula;
 mod interpreter;
+mod joined;
 mod kernel;
 mod launch;
 mod layout;
