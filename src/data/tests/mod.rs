@@ -1,12 +1,18 @@
 //! Tests of the module through its public interface.
 
+#[cfg(feature = "audio")]
+mod audio;
 mod csv;
 mod dataset;
 mod hostile;
 mod idx;
+#[cfg(feature = "images")]
+mod images;
+mod npy;
 mod preprocessing;
 mod recipe;
 mod split;
+mod vocabulary;
 
 use crate::error::DataError;
 
