@@ -7,20 +7,20 @@ default:
 # format and lints, the quick look before a commit
 check:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-features --all-targets -- -D warnings
 
 # every test and doc test; arguments choose some: `just test --test tidy`
 test *arguments:
-    cargo test --workspace {{arguments}}
+    cargo test --workspace --all-features {{arguments}}
 
 # lints alone, mending what can be mended
 lint:
-    cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+    cargo clippy --workspace --all-features --all-targets --fix --allow-dirty --allow-staged
     cargo fmt --all
 
 # the documentation, warnings refused
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --all-features --no-deps
 
 # every example in quick form: `just examples --device cpu`
 examples *arguments:
@@ -69,7 +69,7 @@ ci:
 # what takes longer: optimised tests, all faults of the driver, all kernels under sanitizers, the examples in full, fixtures compared, each fuzz target
 nightly seconds="600":
     IRONWARP_KERNELS=all IRONWARP_REQUIRE_NVRTC=1 cargo test --release --test kernels -- --nocapture
-    cargo test --workspace --release
+    cargo test --workspace --all-features --release
     # Lines with `counted:` go into docs/nightly.md.
     cargo test --release --test ops --test planted --test cuda_bits --test cuda_faults --test cuda_ops --test cuda_sanitizers --test cuda_steps -- --include-ignored --nocapture
     cargo run --release --example digits

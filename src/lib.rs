@@ -24,6 +24,13 @@
 //! | train, stop, resume, predict | [`train`] |
 //! | write an op of your own | [`op`], then register it in an [`op::Registry`] |
 //! | see what is computed | [`plan`], [`train::Trainer::describe_plan`] |
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `cli` (default) | the program `ironwarp` |
+//! | `npz` | [`data::npy`]: archives of NumPy's arrays; single arrays need no feature |
+//! | `images` | `data::ImageFolder`: folders of PNG, JPEG and WebP images |
+//! | `audio` | `data::WavFolder`, `data::LogMel`: folders of WAV files, log-mel spectrograms |
 
 #[cfg(feature = "cli")]
 pub mod bench;

@@ -3,7 +3,9 @@
 //! A [`Dataset`] holds what a model reads (inputs) and what it should say (targets), as 32-bit
 //! floats and indices, ready to be gathered into batches. It is made from arrays
 //! ([`Dataset::from_arrays`]), from a CSV file ([`Dataset::csv`]), from IDX files
-//! ([`Dataset::idx`]) or from any columns ([`Dataset::new`]).
+//! ([`Dataset::idx`]), from NumPy's arrays ([`Dataset::npy`]), from text ([`Vocabulary`]) or from
+//! any columns ([`Dataset::new`]); with the features `images` and `audio` also from folders of
+//! images (`ImageFolder`) and of sounds (`WavFolder`).
 //!
 //! Files of rows take three steps: a [`Table`] of raw cells; a [`Recipe`] that says what is to be
 //! done to its columns; a [`Preprocessing`], which is the recipe fitted on the training rows. The
@@ -17,26 +19,35 @@ mod csv;
 mod dataset;
 mod duplicates;
 mod fingerprint;
+#[cfg(any(feature = "images", feature = "audio"))]
+mod folder;
 mod gzip;
 pub mod idx;
+pub mod npy;
 mod preprocessing;
 mod recipe;
 mod report;
 mod split;
 mod table;
 mod text;
+mod vocabulary;
 mod weights;
 
 pub use arrays::{Element, IntoColumn};
 pub use column::{Column, Values};
 pub use csv::Csv;
 pub use dataset::{ColumnId, Dataset, Task};
+#[cfg(feature = "images")]
+pub use folder::images::ImageFolder;
+#[cfg(feature = "audio")]
+pub use folder::{audio::WavFolder, mel::LogMel};
 pub use preprocessing::{
     InputTransform, NumberTarget, Preprocessing, Scaling, TargetTransform, Transform,
 };
 pub use recipe::{ColumnRecipe, Encoding, Impute, Recipe, Scale};
 pub use report::{ColumnReport, Suspicion, TableReport, WordCount};
 pub use table::{Kind, Table, TableColumn};
+pub use vocabulary::{Vocabulary, read_text};
 
 #[cfg(test)]
 mod tests;

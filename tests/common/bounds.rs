@@ -30,6 +30,13 @@ pub const PYTORCH_OFFSET: f64 = 1e-10;
 /// one into a step of its rate; 1e-3 is what runs of tens of steps are asked for.
 pub const FREE_RUNNING: f64 = 1e-3;
 
+/// Decibels of a log-mel spectrogram in f32 against librosa's of f64 samples: its filters are
+/// rounded to f32 twice and their products summed in f64, 10 log10 makes a relative error of 3 `U`
+/// an absolute one, and the result is rounded once.
+pub fn log_mel(decibels: f64) -> f64 {
+    10.0 * std::f64::consts::LOG10_E * 3.0 * U + decibels.abs() * U
+}
+
 /// Bounds of all elements of all outputs of a case with these inputs and reference results.
 pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64>> {
     match case.op.name() {

@@ -1,7 +1,7 @@
 //! Seeds, mutated: readers may refuse such bytes but neither panic nor take much memory. The
 //! fuzz targets do the same without end.
 
-use crate::data::{Csv, Recipe, Table, idx};
+use crate::data::{Csv, Recipe, Table, idx, npy};
 use crate::error::DataError;
 
 const SEEDS: [&[u8]; 8] = [
@@ -90,4 +90,99 @@ fn mutated_bytes_are_read_or_refused() {
     }
     // The seeds are worth mutating only if both outcomes are common.
     assert!(tables > 1000 && arrays > 1000 && refusals > 1000, "{tables} {arrays} {refusals}");
+}
+
+#[test]
+fn mutated_arrays_are_read_or_refused() {
+    let seeds = [("<f4", "(2, 3)", 24), (">i2", "(3,)", 6), ("|b1", "(1, 2, 2)", 4)];
+    let mut random = Random(2);
+    let (mut arrays, mut refusals) = (0, 0);
+    for _ in 0..20_000 {
+        let (element, sizes, bytes) = seeds[random.below(seeds.len())];
+        let order = ["False", "True"][random.below(2)];
+        let header =
+            format!("{{'descr': '{element}', 'fortran_order': {order}, 'shape': {sizes}}}");
+        let length = [header.len() as u8, 0];
+        let mut file = [b"\x93NUMPY\x01\0", &length[..], header.as_bytes()].concat();
+        file.extend((0..bytes).map(|_| random.below(256) as u8));
+        for _ in 0..random.below(4) {
+            mutate(&mut file, &mut random);
+        }
+        match npy::parse(&file) {
+            Ok(array) => {
+                arrays += 1;
+                let column = array.numbers("x").expect("no seed is without axes");
+                assert_eq!(column.values.len(), array.sizes().iter().product::<usize>());
+                array.target("y").ok();
+            }
+            Err(error) => {
+                refusals += 1;
+                assert!(error.to_string().starts_with("`<memory>`, "), "{error}");
+            }
+        }
+    }
+    assert!(arrays > 1000 && refusals > 1000, "{arrays} {refusals}");
+}
+
+/// Mutates a file of a folder and has it read again and again; both outcomes must be common.
+#[cfg(any(feature = "images", feature = "audio"))]
+fn mutate_file(
+    path: &std::path::Path,
+    seeds: &[Vec<u8>],
+    read: impl Fn() -> Result<crate::data::Dataset, DataError>,
+) {
+    let mut random = Random(3);
+    let (mut rows, mut refusals) = (0, 0);
+    for _ in 0..3000 {
+        let mut bytes = seeds[random.below(seeds.len())].clone();
+        for _ in 0..random.below(4) {
+            mutate(&mut bytes, &mut random);
+        }
+        std::fs::write(path, bytes).unwrap();
+        match read() {
+            Ok(_) => rows += 1,
+            Err(error) => {
+                refusals += 1;
+                assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+            }
+        }
+    }
+    assert!(rows > 300 && refusals > 300, "{rows} {refusals}");
+}
+
+#[cfg(feature = "images")]
+#[test]
+fn mutated_images_are_read_or_refused() {
+    use image::ImageFormat;
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("a")).unwrap();
+    let image = image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8 * 28, y as u8 * 36, 5]));
+    let seeds = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP].map(|format| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    });
+    mutate_file(&folder.path().join("a/1.png"), &seeds, || {
+        crate::data::ImageFolder::new(folder.path()).size(3, 4).read()
+    });
+}
+
+#[cfg(feature = "audio")]
+#[test]
+fn mutated_sounds_are_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let seeds = [(8, 1), (16, 2), (24, 1), (32, 3)].map(|(bits, channels)| {
+        let sample_format = hound::SampleFormat::Int;
+        let spec =
+            hound::WavSpec { channels, sample_rate: 8000, bits_per_sample: bits, sample_format };
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
+        (0..channels * 10).for_each(|i| writer.write_sample(i32::from(i) - 15).unwrap());
+        writer.finalize().unwrap();
+        bytes.into_inner()
+    });
+    mutate_file(&folder.path().join("a_1.wav"), &seeds, || {
+        crate::data::WavFolder::new(folder.path(), "{class}_{n}.wav").length(20).read()
+    });
 }

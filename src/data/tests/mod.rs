@@ -1,14 +1,20 @@
 //! Tests of the module through its public interface.
 
+#[cfg(feature = "audio")]
+mod audio;
 mod csv;
 mod dataset;
 mod hostile;
 mod idx;
+#[cfg(feature = "images")]
+mod images;
+mod npy;
 mod preprocessing;
 mod recipe;
 mod report;
 mod split;
 mod transforms;
+mod vocabulary;
 
 use crate::error::DataError;
 

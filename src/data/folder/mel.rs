@@ -1,0 +1,202 @@
+//! Log-mel spectrograms, with librosa's conventions (`librosa.feature.melspectrogram` and
+//! `librosa.power_to_db`).
+
+use std::f64::consts::TAU;
+use std::sync::Arc;
+
+use realfft::{RealFftPlanner, RealToComplex};
+
+use crate::error::DataError;
+
+/// Powers below this are taken for it before the logarithm, as in librosa.
+const LEAST_POWER: f64 = 1e-10;
+
+/// Longest transform, in samples.
+const MAX_FFT: usize = 1 << 20;
+
+/// How sound becomes a log-mel spectrogram: the power in bands of frequency over time.
+///
+/// The samples are cut into frames of `fft` samples, one every `hop` samples. Frame t is centred
+/// at sample t * hop, zeros standing beyond both ends, so that n samples have 1 + n / hop frames.
+/// A frame is multiplied by a periodic Hann window, transformed, and its magnitudes are squared.
+/// Triangular filters sum these powers to bands whose edges are evenly spaced on Slaney's mel
+/// scale (linear below 1000 Hz, logarithmic above) and whose areas are equal (Slaney's
+/// normalisation). The result is 10 log10(max(power, 1e-10)), in decibels; librosa's `top_db` is
+/// not applied, since it depends on the loudest sound.
+///
+/// ```
+/// use ironwarp::data::LogMel;
+///
+/// let second: Vec<f32> = (0..8000).map(|i| (i as f32 * 0.3).sin()).collect();
+/// let spectrogram = LogMel::new(40).fft(512).hop(160).transform(&second, 8000)?;
+/// assert_eq!(spectrogram.len(), 40 * 51);
+/// # Ok::<(), ironwarp::error::DataError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogMel {
+    bands: usize,
+    fft: usize,
+    hop: usize,
+    range: Option<(f64, f64)>,
+}
+
+impl LogMel {
+    /// A spectrogram of so many bands, with librosa's defaults: frames of 2048 samples, one every
+    /// 512, bands from 0 Hz to half the sample rate.
+    pub fn new(bands: usize) -> LogMel {
+        LogMel { bands, fft: 2048, hop: 512, range: None }
+    }
+
+    /// Samples of a frame, an even number; powers of two are fastest.
+    pub fn fft(mut self, samples: usize) -> Self {
+        self.fft = samples;
+        self
+    }
+
+    /// Samples from one frame to the next.
+    pub fn hop(mut self, samples: usize) -> Self {
+        self.hop = samples;
+        self
+    }
+
+    /// Lowest and highest frequency of the bands, in Hz.
+    pub fn range(mut self, lowest: f64, highest: f64) -> Self {
+        self.range = Some((lowest, highest));
+        self
+    }
+
+    /// Number of bands.
+    pub fn bands(&self) -> usize {
+        self.bands
+    }
+
+    /// Frames of so many samples: 1 + samples / hop.
+    pub fn frames(&self, samples: usize) -> usize {
+        1 + samples / self.hop.max(1)
+    }
+
+    /// The spectrogram of samples taken at `rate` Hz: for each band, from the lowest, its
+    /// decibels in each frame.
+    ///
+    /// # Errors
+    /// If `fft` is odd, 0 or above 2^20, `hop` or the number of bands is 0, the range is not one
+    /// of frequencies up to half the rate, or a band is so narrow that no frequency of the
+    /// transform falls into it.
+    pub fn transform(&self, samples: &[f32], rate: u32) -> Result<Vec<f32>, DataError> {
+        Ok(self.bank(rate)?.transform(samples))
+    }
+
+    /// The window, the transform and the filters for a sample rate.
+    pub(super) fn bank(&self, rate: u32) -> Result<Bank, DataError> {
+        let invalid = |message| Err(DataError::Invalid(format!("log-mel spectrogram: {message}")));
+        let &LogMel { bands, fft, hop, .. } = self;
+        if fft == 0 || fft > MAX_FFT || !fft.is_multiple_of(2) {
+            return invalid(format!("fft is {fft}, expected an even number up to {MAX_FFT}"));
+        }
+        if hop == 0 || bands == 0 {
+            return invalid(format!("hop is {hop} and there are {bands} bands, both must be > 0"));
+        }
+        let half = f64::from(rate) / 2.0;
+        let (lowest, highest) = self.range.unwrap_or((0.0, half));
+        if !(0.0 <= lowest && lowest < highest && highest <= half) {
+            return invalid(format!(
+                "range is {lowest} to {highest} Hz, expected rising frequencies from 0 to \
+                 {half} Hz, half the sample rate"
+            ));
+        }
+        if bands > fft / 2 {
+            return invalid(format!(
+                "{bands} bands are more than the {} frequencies of a frame of {fft} samples",
+                fft / 2
+            ));
+        }
+        let filters = filters(bands, fft, f64::from(rate), lowest, highest);
+        if let Some(band) = filters.iter().position(|filter| filter.weights.is_empty()) {
+            return invalid(format!(
+                "band {band} of {bands} holds no frequency of a frame of {fft} samples at {rate} \
+                 Hz; use fewer bands or a longer `fft`"
+            ));
+        }
+        let window = (0..fft).map(|n| 0.5 - 0.5 * (TAU * n as f64 / fft as f64).cos()).collect();
+        let transform = RealFftPlanner::new().plan_fft_forward(fft);
+        Ok(Bank { window, hop, transform, filters })
+    }
+}
+
+/// A band: weights of the powers from frequency number `start` on.
+struct Filter {
+    start: usize,
+    weights: Vec<f64>,
+}
+
+/// Triangles whose corners are evenly spaced in mel, with the area of librosa's `norm="slaney"`.
+fn filters(bands: usize, fft: usize, rate: f64, lowest: f64, highest: f64) -> Vec<Filter> {
+    let (first, last) = (mel(lowest), mel(highest));
+    let corner = |i: usize| hertz(first + (last - first) * i as f64 / (bands + 1) as f64);
+    let filter = |band| {
+        let [low, middle, high] = [corner(band), corner(band + 1), corner(band + 2)];
+        let weight = |bin: usize| {
+            let frequency = bin as f64 * rate / fft as f64;
+            let rising = (frequency - low) / (middle - low);
+            let falling = (high - frequency) / (high - middle);
+            rising.min(falling).max(0.0) * 2.0 / (high - low)
+        };
+        let inside = |&bin: &usize| weight(bin) > 0.0;
+        let start = (0..=fft / 2).find(inside).unwrap_or(0);
+        let weights = (start..=fft / 2).take_while(inside).map(weight).collect();
+        Filter { start, weights }
+    };
+    (0..bands).map(filter).collect()
+}
+
+/// Slaney's mel scale: 200 / 3 Hz a mel up to 1000 Hz, then 27 mels for a factor of 6.4.
+fn mel(hertz: f64) -> f64 {
+    match hertz < 1000.0 {
+        true => hertz * 3.0 / 200.0,
+        false => 15.0 + (hertz / 1000.0).ln() * 27.0 / 6.4f64.ln(),
+    }
+}
+
+fn hertz(mel: f64) -> f64 {
+    match mel < 15.0 {
+        true => mel * 200.0 / 3.0,
+        false => 1000.0 * ((mel - 15.0) * 6.4f64.ln() / 27.0).exp(),
+    }
+}
+
+/// All that does not depend on the samples.
+pub(super) struct Bank {
+    window: Vec<f64>,
+    hop: usize,
+    transform: Arc<dyn RealToComplex<f64>>,
+    filters: Vec<Filter>,
+}
+
+impl Bank {
+    pub(super) fn transform(&self, samples: &[f32]) -> Vec<f32> {
+        let fft = self.window.len();
+        let frames = 1 + samples.len() / self.hop;
+        let mut result = vec![0.0; self.filters.len() * frames];
+        let mut frame = self.transform.make_input_vec();
+        let mut spectrum = self.transform.make_output_vec();
+        let mut scratch = self.transform.make_scratch_vec();
+        for time in 0..frames {
+            // The frame begins half a frame before sample time * hop.
+            for (n, (value, window)) in frame.iter_mut().zip(&self.window).enumerate() {
+                let sample = (time * self.hop + n).checked_sub(fft / 2);
+                let sample = sample.and_then(|at| samples.get(at)).copied().unwrap_or(0.0);
+                *value = f64::from(sample) * window;
+            }
+            self.transform
+                .process_with_scratch(&mut frame, &mut spectrum, &mut scratch)
+                .expect("invariant: the buffers have the transform's lengths");
+            for (band, filter) in self.filters.iter().enumerate() {
+                let bins = &spectrum[filter.start..];
+                let power: f64 =
+                    filter.weights.iter().zip(bins).map(|(w, bin)| w * bin.norm_sqr()).sum();
+                result[band * frames + time] = (10.0 * power.max(LEAST_POWER).log10()) as f32;
+            }
+        }
+        result
+    }
+}
