@@ -86,8 +86,6 @@ pub(super) struct View {
 /// One step, ready to run.
 pub(super) struct Prepared {
     pub(super) kernel: Box<dyn CpuKernel>,
-    /// Whether no phase has more than one task.
-    pub(super) single: bool,
     pub(super) inputs: Vec<View>,
     pub(super) outputs: Vec<View>,
 }
