@@ -86,6 +86,8 @@ pub(super) struct View {
 /// One step, ready to run.
 pub(super) struct Prepared {
     pub(super) kernel: Box<dyn CpuKernel>,
+    /// Whether no phase has more than one task.
+    pub(super) single: bool,
     pub(super) inputs: Vec<View>,
     pub(super) outputs: Vec<View>,
 }

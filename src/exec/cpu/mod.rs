@@ -1,7 +1,9 @@
 //! The executor that walks a plan on the CPU.
 //!
 //! One team of threads wakes per call of [`Executor::run`] and walks the list together; its members
-//! share the tasks of each phase and meet between phases. Nothing allocates after `load`.
+//! share the tasks of each phase and meet between phases. Phases of one task are all the caller's, so
+//! that nobody meets between them, and steps that have no other wake nobody. Nothing allocates after
+//! `load`.
 #![allow(unsafe_code)]
 
 mod memory;
@@ -12,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use memory::{Arena, Memory, Prepared, View};
-use team::Team;
+use team::{Team, Worker};
 
 use super::{Executor, FeedMut, PlanId};
 use crate::error::DeviceError;
@@ -70,8 +72,12 @@ impl CpuExecutor {
 
     fn prepare(plan: &Plan, step: &Step) -> Prepared {
         let view = |id: &BufferId| view(plan, *id);
+        let kernel = step.op.kernel(&plan.graph.call_types(step));
+        let live = Live { rows: plan.capacity, seed: 0, step: 0 };
+        let single = (0..kernel.phases(&live)).all(|phase| kernel.tasks(phase, &live) <= 1);
         Prepared {
-            kernel: step.op.kernel(&plan.graph.call_types(step)),
+            kernel,
+            single,
             inputs: step.inputs.iter().map(view).collect(),
             outputs: step.outputs.iter().map(view).collect(),
         }
@@ -144,17 +150,35 @@ impl Executor for CpuExecutor {
             &mut self.thread_scratch,
             self.team.threads(),
         );
-        self.team.run(&|worker| {
+        let job = |worker: &Worker<'_>| {
+            // Whether the first member may be ahead of the others.
+            let mut ahead = false;
             for step in steps {
                 for phase in 0..step.kernel.phases(live) {
-                    worker.for_each_task(step.kernel.tasks(phase, live), |task| {
-                        // SAFETY: the team runs each task once and meets after each phase; the
-                        // index is this thread's own; the plan was verified when it was built.
+                    let run = |task| {
+                        // SAFETY: the team runs each task once; phases of several tasks begin and
+                        // end with a meeting, those of one are all the first member's; the index is
+                        // this thread's own; the plan was verified when it was built.
                         unsafe { memory.run_task(step, phase, task, live, worker.index()) };
-                    });
+                    };
+                    let tasks = step.kernel.tasks(phase, live);
+                    if tasks > 1 {
+                        if ahead {
+                            worker.barrier();
+                        }
+                        worker.for_each_task(tasks, run);
+                    } else if worker.index() == 0 {
+                        (0..tasks).for_each(run);
+                    }
+                    ahead = tasks <= 1;
                 }
             }
-        });
+        };
+        if steps.iter().all(|step| step.single) {
+            self.team.run_alone(&job);
+        } else {
+            self.team.run(&job);
+        }
         Ok(())
     }
 

@@ -92,6 +92,11 @@ impl Team {
             resume_unwind(panic);
         }
     }
+
+    /// Runs `job` on the caller as the only member, and wakes nobody.
+    pub fn run_alone(&mut self, job: &dyn Fn(&Worker<'_>)) {
+        job(&Worker { shared: &self.shared, index: 0, members: 1 });
+    }
 }
 
 impl Drop for Team {
@@ -130,6 +135,7 @@ fn work(shared: &Shared, index: usize) {
 pub struct Worker<'a> {
     shared: &'a Shared,
     index: usize,
+    members: usize,
 }
 
 impl Worker<'_> {
@@ -140,21 +146,20 @@ impl Worker<'_> {
 
     /// Number of members.
     pub fn threads(&self) -> usize {
-        self.shared.members
+        self.members
     }
 
     /// Waits until every member is here. What they wrote before is visible to all after.
     pub fn barrier(&self) {
         let shared = self.shared;
-        if shared.members == 1 {
+        if self.members == 1 {
             return;
         }
         // The order matters: whoever reads the turn that an abort began, also sees `aborted`.
         let turn = shared.phase.turn();
         shared.check_aborted();
         if shared.arrived.0.fetch_add(1, Ordering::AcqRel) + 1 == shared.members {
-            shared.arrived.0.store(0, Ordering::Relaxed);
-            shared.claimed.0.store(0, Ordering::Relaxed);
+            shared.forget_phase();
             shared.phase.open();
         } else {
             shared.phase.wait(turn, shared.patience);
@@ -162,21 +167,27 @@ impl Worker<'_> {
         shared.check_aborted();
     }
 
-    /// Runs `task(0)` to `task(tasks - 1)`, each on the member that comes first, and meets all
-    /// members at a barrier. A single task is run by member 0.
+    /// Runs `task(0)` to `task(tasks - 1)` and meets all members at a barrier. Each member has a part
+    /// of its own, the same whenever there are as many tasks, so that what it wrote is still in its
+    /// cache; who has ended its part helps the others. A single task is run by member 0.
     pub fn for_each_task(&self, tasks: usize, task: impl Fn(usize)) {
-        let members = self.shared.members;
+        let (members, claimed) = (self.members, &self.shared.claimed);
         if members == 1 {
             return (0..tasks).for_each(task);
         }
-        // A member's first task is its own, so that small phases have nothing to claim.
-        let mut next = self.index;
-        while next < tasks {
-            task(next);
-            if tasks <= members {
-                break;
+        if tasks <= members {
+            // Nobody has more than one, so there is nothing to claim.
+            (self.index..tasks).take(1).for_each(task);
+            return self.barrier();
+        }
+        for owner in (self.index..members).chain(0..self.index) {
+            let (first, end) = (tasks * owner / members, tasks * (owner + 1) / members);
+            let claim = || first + claimed[owner].0.fetch_add(1, Ordering::Relaxed);
+            let mut next = claim();
+            while next < end {
+                task(next);
+                next = claim();
             }
-            next = members + self.shared.claimed.0.fetch_add(1, Ordering::Relaxed);
         }
         self.barrier();
     }
@@ -198,8 +209,8 @@ struct Shared {
     working: AtomicUsize,
     /// Members that are at the current barrier.
     arrived: Line<AtomicUsize>,
-    /// Tasks of the current phase that were claimed beyond the first of each member.
-    claimed: Line<AtomicUsize>,
+    /// Tasks of the current phase that were claimed of each member's part.
+    claimed: Box<[Line<AtomicUsize>]>,
     aborted: AtomicBool,
     /// The first panic of the current job.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -217,7 +228,7 @@ impl Shared {
             done: Gate::default(),
             working: AtomicUsize::new(0),
             arrived: Line::default(),
-            claimed: Line::default(),
+            claimed: (0..members).map(|_| Line::default()).collect(),
             aborted: AtomicBool::new(false),
             panic: Mutex::new(None),
         }
@@ -226,14 +237,19 @@ impl Shared {
     /// Ready for a job; no worker is in one.
     fn reset(&self) {
         self.working.store(self.members - 1, Ordering::Relaxed);
-        self.arrived.0.store(0, Ordering::Relaxed);
-        self.claimed.0.store(0, Ordering::Relaxed);
         self.aborted.store(false, Ordering::Relaxed);
+        self.forget_phase();
+    }
+
+    /// Nobody is at a barrier and nothing is claimed.
+    fn forget_phase(&self) {
+        self.arrived.0.store(0, Ordering::Relaxed);
+        self.claimed.iter().for_each(|claimed| claimed.0.store(0, Ordering::Relaxed));
     }
 
     /// Runs the job as one member and keeps its panic, if it is the first.
     fn take_part(&self, job: Job<'_>, index: usize) {
-        let worker = Worker { shared: self, index };
+        let worker = Worker { shared: self, index, members: self.members };
         let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(&worker))) else { return };
         if !panic.is::<Aborted>() {
             lock(&self.panic).get_or_insert(panic);

@@ -58,6 +58,18 @@ fn a_single_task_belongs_to_the_caller() {
 }
 
 #[test]
+fn alone_the_caller_runs_all_tasks_and_meets_nobody() {
+    let caller = thread::current().id();
+    let order = Mutex::new(vec![]);
+    team(3).run_alone(&|worker| {
+        assert_eq!((worker.threads(), thread::current().id()), (1, caller));
+        worker.for_each_task(5, |task| lock(&order).push(task));
+        worker.barrier();
+    });
+    assert_eq!(*lock(&order), [0, 1, 2, 3, 4]);
+}
+
+#[test]
 fn plain_writes_pass_a_barrier() {
     // Each phase turns a ring of cells by one place: cell i takes what its neighbour had. Relaxed
     // reads and writes of atomics are ordered by the barrier alone.
