@@ -63,6 +63,8 @@ const UNSAFE_FILES: Reasons = &[
     ("src/cpu/gemm/x86.rs",    "intrinsics"),
     ("src/cpu/gemm/tests.rs",  "runs each instruction set, as they ask"),
     ("src/op/pointwise/interpreter.rs", "finds values in several buffers, by pointer"),
+    ("src/op/pointwise/loops.rs",   "loops whose targets may be operands too, by pointer"),
+    ("src/op/pointwise/formula.rs", "hands pointers to those loops"),
     ("src/exec/cpu/mod.rs",    "runs tasks that share the arenas"),
     ("src/exec/cpu/memory.rs", "pieces of the arenas, disjoint by the verified plan"),
     ("src/exec/cpu/team.rs",   "lends a job on the caller's stack to the team's threads"),

@@ -115,8 +115,9 @@ impl Gemm {
     /// and narrow, so that there are enough.
     fn tile_size(&self) -> (usize, usize) {
         let (m, n) = (self.m.max(1), self.n.max(1));
-        let work = m.saturating_mul(n).saturating_mul(self.k.saturating_add(self.epilogue));
-        let tasks = (work / TASK).min(MANY);
+        let products = m.saturating_mul(n).saturating_mul(self.k.saturating_add(self.epilogue));
+        let read = self.k.saturating_mul(m.saturating_add(n)).saturating_mul(READ);
+        let tasks = (products.saturating_add(read) / TASK).min(MANY);
         if tasks <= 1 {
             return (m, n);
         }
@@ -155,8 +156,11 @@ fn fastest() -> &'static Kernels {
     Kernels::available().next().expect("invariant: the portable kernels run anywhere")
 }
 
-/// Multiply-adds of two or three microseconds, some thirty times what a phase of a team costs: no
-/// task is worth less.
-const TASK: usize = 1 << 17;
+/// Multiply-adds of some five microseconds: several times what a phase of a team costs, with the lines
+/// of memory that then move between caches. No task is worth less.
+const TASK: usize = 1 << 18;
+/// Multiply-adds in the time in which an element is read and laid out; a product of few rows does
+/// little else.
+const READ: usize = 2;
 /// Enough tasks for eight threads to end at about the same time.
 const MANY: usize = 16;

@@ -33,10 +33,10 @@ pub fn dispatch(work: impl Vectorised) {
 #[inline(always)]
 pub fn prefetch(elements: &[f32]) {
     #[cfg(target_arch = "x86_64")]
-    for line in elements.chunks(16) {
+    for line in (0..elements.len()).step_by(16) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: every x86-64 has the instruction, and it faults on no address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(elements.as_ptr().wrapping_add(line).cast()) };
     }
 }
 

@@ -13,6 +13,8 @@ use crate::cpu::tile::TileMut;
 const K_BLOCK: usize = 256;
 /// Most columns whose part of B is packed at a time; a multiple of every panel's width.
 const CHUNK: usize = 128;
+/// Most elements of C in one chunk of columns that its epilogue sees as one block.
+const TOGETHER: usize = 1024;
 /// Packed panels of B.
 #[repr(align(64))]
 struct Buffer(#[expect(dead_code, reason = "reached by pointer")] [f32; K_BLOCK * CHUNK]);
@@ -51,6 +53,8 @@ pub(super) unsafe fn walk(
         _ => (CHUNK, K_BLOCK),
     };
     let k_block = k.div_ceil(k.div_ceil(k_block).max(1)).next_multiple_of(4).max(4);
+    // What stays in L1 anyway is given away at once.
+    let together = rows.len() * chunk.min(columns.len()) <= TOGETHER;
     for start in columns.clone().step_by(chunk) {
         let chunk = start..columns.end.min(start + chunk);
         let mut c = c.part(0..rows.len(), start - columns.start..chunk.end - columns.start);
@@ -65,10 +69,13 @@ pub(super) unsafe fn walk(
                 let block = rows.start + first..rows.start + end;
                 // SAFETY: as above; the chunk has been packed.
                 unsafe { work.multiply(&block, &chunk, &ks, &mut c) };
-                if ks.end == k {
+                if ks.end == k && !together {
                     epilogue(block.start, start, c);
                 }
             }
+        }
+        if together {
+            epilogue(rows.start, start, c);
         }
     }
 }

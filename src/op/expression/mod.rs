@@ -92,7 +92,8 @@ impl Node {
         list.into_iter().take(count)
     }
 
-    fn map(&self, f: impl Fn(usize) -> usize) -> Node {
+    /// The same with other operands.
+    pub(crate) fn map(&self, f: impl Fn(usize) -> usize) -> Node {
         match *self {
             Node::Unary(op, a) => Node::Unary(op, f(a)),
             Node::Binary(op, a, b) => Node::Binary(op, f(a), f(b)),

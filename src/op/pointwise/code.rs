@@ -4,11 +4,9 @@
 //! of instructions for each outcome, in which the select is gone and what only the other branch
 //! needs too. An optimizer's step that is not accepted so costs nothing.
 
-use super::joined::{Joined, join};
+use super::fit::{Fit, fit};
+use super::formula::{Formula, OPERANDS, RESULTS, patterns};
 use crate::op::expression::{Binary, Node, Program, Unary};
-
-/// Most operands of an instruction.
-pub(super) const OPERANDS: usize = 6;
 
 /// Most conditions that choose the code; further ones choose values.
 const CONDITIONS: usize = 3;
@@ -32,32 +30,41 @@ pub(super) enum Work {
     Copy,
     Unary(Unary),
     Binary(Binary),
-    /// The second function of the first one's value and another.
-    Pair(Binary, Binary),
-    /// The target's own content plus a value.
-    AddTo,
-    /// The target's own content less a value.
-    SubtractFrom,
+    /// The second function of the first one's value and another, or of another and that.
+    Pair(Binary, Binary, bool),
     Select,
     Uniform(u32),
-    /// Several of the above.
-    Joined(Joined),
+    /// Several nodes.
+    Formula(Formula),
 }
 
-/// One loop over a chunk. The target is none of the operands.
+/// One loop over a chunk. A target may be an operand too.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Instruction<P> {
     pub(super) work: Work,
     /// As many as the work needs; the rest are of no meaning.
     pub(super) operands: [P; OPERANDS],
-    pub(super) target: P,
+    /// The same.
+    pub(super) targets: [P; RESULTS],
 }
 
 impl<P: Copy> Instruction<P> {
     /// The same with other places.
     pub(super) fn map<Q>(&self, f: impl Fn(P) -> Q) -> Instruction<Q> {
-        let target = f(self.target);
-        Instruction { work: self.work, operands: self.operands.map(f), target }
+        let Instruction { work, operands, targets } = *self;
+        Instruction { work, operands: operands.map(&f), targets: targets.map(f) }
+    }
+}
+
+impl Instruction<Place> {
+    /// With the first place for what is of no meaning.
+    fn new(work: Work, operands: &[Place], targets: &[Place]) -> Self {
+        let (operand, target) = (operands.first().unwrap_or(&targets[0]), targets[0]);
+        Instruction {
+            work,
+            operands: std::array::from_fn(|i| *operands.get(i).unwrap_or(operand)),
+            targets: std::array::from_fn(|i| *targets.get(i).unwrap_or(&target)),
+        }
     }
 }
 
@@ -68,13 +75,6 @@ pub(super) struct Code<P> {
     /// Operands that are read, each once.
     pub(super) operands: Vec<usize>,
     pub(super) registers: usize,
-}
-
-impl Code<Place> {
-    fn push(&mut self, work: Work, [x, y, z]: [Place; 3], target: Place) {
-        let operands = [x, y, z, x, x, x];
-        self.instructions.push(Instruction { work, operands, target });
-    }
 }
 
 /// A program's nodes by kind.
@@ -164,10 +164,11 @@ impl<Old: Fn(usize) -> Option<usize>> Writer<'_, Old> {
             }
         }
         let code = Code { instructions: vec![], operands: vec![], registers: 0 };
-        let mut draft = Draft { writer: self, stand, results, last, inner: vec![], code };
-        draft.join();
+        let nodes = nodes.len();
+        let (fits, inner) = ((0..nodes).map(|_| None).collect(), vec![false; nodes]);
+        let mut draft = Draft { writer: self, stand, results, last, fits, inner, code };
+        draft.fit();
         draft.write();
-        draft.code.instructions = join(draft.code.instructions);
         draft.code
     }
 
@@ -185,100 +186,102 @@ struct Draft<'a, Old> {
     stand: Vec<usize>,
     results: Vec<usize>,
     last: Vec<Option<usize>>,
-    /// The node that each one computes on the way, so that it has no instruction of its own.
-    inner: Vec<Option<usize>>,
+    /// How each node is computed together with others before it.
+    fits: Vec<Option<Fit>>,
+    /// Those others.
+    inner: Vec<bool>,
     code: Code<Place>,
 }
 
 impl<Old: Fn(usize) -> Option<usize>> Draft<'_, Old> {
-    /// Joins sums and products with the function that is their only reader.
-    fn join(&mut self) {
+    /// What node `i` reads, in the terms of this code.
+    fn read(&self, i: usize) -> impl Iterator<Item = usize> {
+        self.writer.program.nodes()[i].operands().map(|o| self.stand[o])
+    }
+
+    /// Whether node `i` is computed for each element.
+    fn is_live(&self, i: usize) -> bool {
+        self.last[i].is_some() && self.writer.slots[i].is_none()
+    }
+
+    /// Looks for nodes that one loop can compute, from the last on.
+    fn fit(&mut self) {
         let nodes = self.writer.program.nodes();
-        let live = |i: &usize| self.last[*i].is_some() && self.writer.slots[*i].is_none();
-        let mut uses = vec![0; nodes.len()];
-        let operands = (0..nodes.len()).filter(live).flat_map(|i| nodes[i].operands());
-        operands.for_each(|o| uses[self.stand[o]] += 1);
-        self.inner = vec![None; nodes.len()];
-        for i in 0..nodes.len() {
-            let joins = uses[i] == 1 && self.writer.slots[i].is_none() && self.inner[i].is_none();
-            let (true, Some(reader)) = (joins, self.last[i].filter(|r| *r != usize::MAX)) else {
+        let stood = |node: &Node| node.map(|o| self.stand[o]);
+        let stood: Vec<Node> = nodes.iter().map(stood).collect();
+        for root in (0..nodes.len()).rev() {
+            if !self.is_live(root) || self.inner[root] {
                 continue;
-            };
-            let (Node::Binary(first, ..), Node::Binary(second, a, _)) = (nodes[i], nodes[reader])
-            else {
-                continue;
-            };
-            use Binary::{Add, Div, Mul, Sub};
-            let fits = match second {
-                Add | Mul => true,
-                Sub | Div => self.stand[a] == i,
-                _ => false,
-            };
-            if fits
-                && matches!(first, Add | Sub | Mul)
-                && self.inner[reader].is_none()
-                && !self.in_place(i, reader)
-            {
-                self.inner[reader] = Some(i);
-                for operand in nodes[i].operands().map(|o| self.stand[o]) {
-                    self.last[operand] = self.last[operand].max(Some(reader));
-                }
             }
+            let mut fits = patterns().iter().filter_map(|(w, p)| fit(*w, p, &stood, root));
+            let Some(fit) = fits.find(|fit| self.allows(fit, root)) else { continue };
+            fit.inner.iter().for_each(|&i| self.inner[i] = true);
+            for &operand in &fit.operands {
+                self.last[operand] = self.last[operand].max(Some(root));
+            }
+            self.fits[root] = Some(fit);
         }
     }
 
-    /// Whether the result of `reader` replaces what it or node `i` reads, which a single function
-    /// may do in place.
-    fn in_place(&self, i: usize, reader: usize) -> bool {
-        let nodes = self.writer.program.nodes();
-        let mut read = nodes[i].operands().chain(nodes[reader].operands());
-        read.any(|o| {
-            let old = self.writer.old(self.stand[o]);
-            old.is_some_and(|j| self.results.get(j) == Some(&reader))
+    /// Whether what is computed on the way is nobody's but this loop's, or is one of its results,
+    /// and nobody needs it before.
+    fn allows(&self, fit: &Fit, root: usize) -> bool {
+        let own = |i: usize| i == root || fit.inner.contains(&i);
+        let free = |i: &usize| self.is_live(*i) && !self.inner[*i];
+        let readers = |i: usize| {
+            let all = (0..self.stand.len()).filter(move |&r| self.is_live(r) && !own(r));
+            all.filter(move |&r| self.read(r).any(|o| o == i))
+        };
+        fit.inner.iter().all(|i| {
+            free(i)
+                && match fit.results.contains(i) {
+                    true => readers(*i).all(|r| r > root),
+                    false => !self.results.contains(i) && readers(*i).next().is_none(),
+                }
         })
     }
 
     fn write(&mut self) {
-        let mut joined = vec![false; self.inner.len()];
-        self.inner.iter().flatten().for_each(|&i| joined[i] = true);
-        let mut places: Vec<Place> = Vec::new();
-        let mut free: Vec<usize> = Vec::new();
         let nodes = self.writer.program.nodes();
+        let mut places = vec![Place::Register(usize::MAX); nodes.len()];
+        let mut free: Vec<usize> = Vec::new();
         for (i, node) in nodes.iter().enumerate() {
             if let Some(slot) = self.writer.slots[i] {
-                places.push(Place::Scalar(slot));
-                continue;
+                places[i] = Place::Scalar(slot);
             }
-            if self.last[i].is_none() || joined[i] {
-                // Nobody reads it, or its reader computes it.
-                places.push(Place::Register(usize::MAX));
+            if !self.is_live(i) || self.inner[i] {
+                // The same for all, or nobody reads it, or its reader computes it.
                 continue;
             }
             if let (Node::Input(k), None) = (node, self.writer.old(i)) {
                 self.code.operands.push(*k);
             }
-            let (mut work, mut operands) = match self.work(i, &places) {
-                Ok(work) => work,
-                Err(place) => {
-                    places.push(place);
-                    continue;
-                }
+            let (work, operands, results) = match self.fits[i].take() {
+                Some(Fit { work, operands, results, .. }) => (work, operands, results),
+                None => match self.work(i) {
+                    Ok(work) => (work, self.read(i).collect(), vec![i]),
+                    Err(place) => {
+                        places[i] = place;
+                        continue;
+                    }
+                },
             };
-            let target = match self.direct(i, &mut work, &mut operands) {
-                Some(j) => Place::Output(j),
-                None => Place::Register(free.pop().unwrap_or_else(|| {
-                    self.code.registers += 1;
-                    self.code.registers - 1
-                })),
-            };
-            places.push(target);
-            if let Work::Uniform(_) = work {
-                operands = [target; 3];
+            let mut read: Vec<Place> = operands.iter().map(|o| places[*o]).collect();
+            if let Work::Copy = work {
+                read.push(self.input(i));
             }
-            self.code.push(work, operands, target);
-            let inner = self.inner[i].into_iter().flat_map(|inner| nodes[inner].operands());
-            let read = node.operands().chain(inner).map(|o| self.stand[o]);
-            for operand in read.filter(|o| !joined[*o]) {
+            for &result in &results {
+                places[result] = match self.direct(result, i) {
+                    Some(j) => Place::Output(j),
+                    None => Place::Register(free.pop().unwrap_or_else(|| {
+                        self.code.registers += 1;
+                        self.code.registers - 1
+                    })),
+                };
+            }
+            let targets: Vec<Place> = results.iter().map(|r| places[*r]).collect();
+            self.code.instructions.push(Instruction::new(work, &read, &targets));
+            for operand in operands {
                 if let (Place::Register(r), true) = (places[operand], self.last[operand] == Some(i))
                     && !free.contains(&r)
                 {
@@ -288,36 +291,31 @@ impl<Old: Fn(usize) -> Option<usize>> Draft<'_, Old> {
         }
         // Results that are elsewhere.
         for (j, &r) in self.results.iter().enumerate() {
-            let (operands, target) = ([places[r]; 3], Place::Output(j));
+            let target = Place::Output(j);
             if places[r] != target {
-                self.code.push(Work::Copy, operands, target);
+                self.code.instructions.push(Instruction::new(Work::Copy, &[places[r]], &[target]));
             }
         }
     }
 
-    /// What computes a node, earlier ones being in these places; or its place, if it is there.
-    fn work(&self, i: usize, places: &[Place]) -> Result<(Work, [Place; 3]), Place> {
-        let nodes = self.writer.program.nodes();
-        let at = |o: usize| places[self.stand[o]];
-        Ok(match nodes[i] {
-            Node::Input(k) => {
-                let place = self.writer.old(i).map_or(Place::Operand(k), Place::Output);
-                if !self.moves(i) {
-                    return Err(place);
-                }
-                (Work::Copy, [place; 3])
-            }
-            Node::Unary(op, a) => (Work::Unary(op), [at(a); 3]),
-            Node::Binary(op, a, b) => match self.inner[i].map(|inner| (inner, nodes[inner])) {
-                Some((inner, Node::Binary(first, x, y))) => {
-                    let other = if self.stand[a] == inner { b } else { a };
-                    (Work::Pair(first, op), [at(x), at(y), at(other)])
-                }
-                _ => (Work::Binary(op), [at(a), at(b), at(b)]),
-            },
-            Node::Select(c, a, b) => (Work::Select, [at(c), at(a), at(b)]),
-            // It reads nothing.
-            Node::Uniform(stream) => (Work::Uniform(stream), [Place::Register(0); 3]),
+    /// The place of an input node, before it is copied.
+    fn input(&self, i: usize) -> Place {
+        match (self.writer.old(i), self.writer.program.nodes()[i]) {
+            (Some(j), _) => Place::Output(j),
+            (None, Node::Input(k)) => Place::Operand(k),
+            (None, other) => unreachable!("invariant: {other:?} is no input"),
+        }
+    }
+
+    /// What computes a node by itself; or its place, if it is there.
+    fn work(&self, i: usize) -> Result<Work, Place> {
+        Ok(match self.writer.program.nodes()[i] {
+            Node::Input(_) if !self.moves(i) => return Err(self.input(i)),
+            Node::Input(_) => Work::Copy,
+            Node::Unary(op, _) => Work::Unary(op),
+            Node::Binary(op, ..) => Work::Binary(op),
+            Node::Select(..) => Work::Select,
+            Node::Uniform(stream) => Work::Uniform(stream),
             Node::Constant(_) => unreachable!("invariant: constants are scalars"),
         })
     }
@@ -329,29 +327,16 @@ impl<Old: Fn(usize) -> Option<usize>> Draft<'_, Old> {
         self.results.iter().enumerate().any(|(j, &r)| r == i && old != Some(j))
     }
 
-    /// The output that node `i` can be left in: it is the result of that one alone, and nobody reads
-    /// the old content later. If it reads that itself, the work is done in place.
-    fn direct(&self, i: usize, work: &mut Work, operands: &mut [Place; 3]) -> Option<usize> {
-        let mut outputs = self.results.iter().enumerate().filter(|(_, r)| **r == i);
+    /// The output that a node can be left in, which is computed with node `i`: it is the result of
+    /// that one alone, and nobody reads the old content later.
+    fn direct(&self, node: usize, i: usize) -> Option<usize> {
+        let mut outputs = self.results.iter().enumerate().filter(|(_, r)| **r == node);
         let (j, _) = outputs.next()?;
         if outputs.next().is_some() {
             return None;
         }
         let reads = (0..self.last.len()).filter(|&o| self.writer.old(o) == Some(j));
         let read = reads.filter_map(|o| if self.moves(o) { Some(o) } else { self.last[o] }).max();
-        if read > Some(i) {
-            return None;
-        }
-        if read == Some(i) {
-            let own = Place::Output(j);
-            let [x, y, _] = *operands;
-            *work = match *work {
-                Work::Binary(Binary::Add) if x == own && y != own => Work::AddTo,
-                Work::Binary(Binary::Sub) if x == own && y != own => Work::SubtractFrom,
-                _ => return None,
-            };
-            *operands = [y; 3];
-        }
-        Some(j)
+        (read <= Some(i)).then_some(j)
     }
 }

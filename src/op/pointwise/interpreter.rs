@@ -10,9 +10,9 @@
 #![allow(unsafe_code)]
 
 use super::code::{Code, Instruction, Parts, Place, Work, parts};
-use super::joined;
+use super::formula::{self, RESULTS};
 use super::layout::Layout;
-use super::loops::{add_to, binary, pair, select, subtract_from, unary};
+use super::loops::{LANES, Operand, binary, copy, pair, select, unary};
 use crate::cpu::simd;
 use crate::cpu::tile::TileMut;
 use crate::op::expression::{Node, Program};
@@ -27,8 +27,8 @@ const CHUNK: usize = 256;
 pub(crate) const MAX_OUTPUTS: usize = 16;
 /// Operands that are read in place; any further ones are copied.
 const IN_PLACE: usize = 16;
-/// Elements of a row from which on they may still be in memory, and are asked for ahead.
-const FAR: usize = 1 << 13;
+/// Elements of an output from which on it may still be in memory, and is asked for ahead.
+const FAR: usize = 1 << 16;
 
 /// Where an operand of the program comes from.
 #[derive(Clone, Debug)]
@@ -48,12 +48,13 @@ pub(crate) struct Area {
     pub(crate) stride: usize,
 }
 
-/// A place as the memory that it begins in, an index into a chunk's [`Bases`], and how far from
-/// there.
+/// A place as the memory that it begins in, an index into a chunk's [`Bases`], how far from there,
+/// and how far its groups of elements are from each other.
 #[derive(Clone, Copy, Debug)]
 struct At {
     base: usize,
     offset: usize,
+    step: usize,
 }
 
 /// Where the scratch begins, the row's elements of each operand that is read in place, and those
@@ -71,6 +72,7 @@ pub(crate) struct Interpreter {
     codes: Vec<Code<At>>,
     registers: usize,
     outputs: usize,
+    shape: Shape,
 }
 
 impl Interpreter {
@@ -93,13 +95,14 @@ impl Interpreter {
         let registers = codes.iter().map(|code| code.registers).max().unwrap_or(0);
         let (operands, outputs, slots) = (sources.len(), program.outputs().len(), scalars.len());
         // `execute` goes by these places unchecked.
+        let at = |base, offset| At { base, offset, step: LANES };
         let place = |place: Place| match place {
-            Place::Register(r) if r < registers => At { base: 0, offset: r * CHUNK },
-            Place::Operand(k) if k < IN_PLACE.min(operands) => At { base: 1 + k, offset: 0 },
-            Place::Operand(k) if k < operands => At { base: 0, offset: (registers + k) * CHUNK },
-            Place::Output(j) if j < outputs => At { base: 1 + IN_PLACE + j, offset: 0 },
+            Place::Register(r) if r < registers => at(0, r * CHUNK),
+            Place::Operand(k) if k < IN_PLACE.min(operands) => at(1 + k, 0),
+            Place::Operand(k) if k < operands => at(0, (registers + k) * CHUNK),
+            Place::Output(j) if j < outputs => at(1 + IN_PLACE + j, 0),
             Place::Scalar(s) if s < slots => {
-                At { base: 0, offset: (registers + operands + s) * CHUNK }
+                At { step: 0, ..at(0, (registers + operands) * CHUNK + s * LANES) }
             }
             other => unreachable!("invariant: a program has no {other:?}"),
         };
@@ -116,36 +119,43 @@ impl Interpreter {
             codes: codes.into_iter().map(resolve).collect(),
             registers,
             outputs,
+            shape: shape.clone(),
         }
     }
 
-    /// Floats of scratch that [`Interpreter::prepare`] and [`Interpreter::run`] share: registers,
-    /// copied operands, scalars, a chunk each.
+    /// Floats of scratch that [`Interpreter::prepare`] and [`Interpreter::run`] share: a chunk for
+    /// each register and copied operand, a group for each scalar.
     pub(crate) fn scratch(&self) -> usize {
-        (self.registers + self.sources.len() + self.scalars.len()) * CHUNK
+        (self.registers + self.sources.len()) * CHUNK + self.scalars.len() * LANES
     }
 
     /// Computes the values that are the same for all elements, once per task.
     pub(crate) fn prepare(&self, io: &TaskIo<'_>, scratch: &mut [f32]) {
         let scalars = self.scalars_mut(scratch);
         for (slot, &i) in self.scalars.iter().enumerate() {
-            let (known, rest) = scalars.split_at_mut(slot * CHUNK);
-            let value = |node: usize| &known[self.slot(node) * CHUNK..][..1];
-            let (result, copies) = rest[..CHUNK].split_at_mut(1);
-            match self.nodes[i] {
-                Node::Constant(c) => result[0] = c as f32,
-                Node::Input(k) => {
-                    result[0] = match self.input(k, io) {
+            let (known, rest) = scalars.split_at_mut(slot * LANES);
+            let value = |node: usize| Operand {
+                start: known[self.slot(node) * LANES..][..LANES].as_ptr(),
+                step: 0,
+            };
+            let result = &mut rest[..LANES];
+            let targets = &[result.as_mut_ptr(); RESULTS];
+            // SAFETY: all are groups, and the result is behind those that are read.
+            unsafe {
+                match self.nodes[i] {
+                    Node::Constant(c) => result.fill(c as f32),
+                    Node::Input(k) => result.fill(match self.input(k, io) {
                         Shared::F32(x) => x[0],
                         Shared::U32(x) => x[0] as f32,
+                    }),
+                    Node::Unary(op, a) => unary(op, value(a), targets, LANES),
+                    Node::Binary(op, a, b) => binary(op, [value(a), value(b)], targets, LANES),
+                    Node::Select(c, a, b) => {
+                        select([value(c), value(a), value(b)], targets, LANES);
                     }
+                    Node::Uniform(_) => {}
                 }
-                Node::Unary(op, a) => unary(op, value(a), result),
-                Node::Binary(op, a, b) => binary(op, value(a), value(b), result),
-                Node::Select(c, a, b) => select(value(c), value(a), value(b), result),
-                Node::Uniform(_) => {}
             }
-            copies.fill(result[0]);
         }
     }
 
@@ -167,7 +177,7 @@ impl Interpreter {
     /// The code for the conditions' outcomes in this task.
     fn code(&self, scratch: &mut [f32]) -> &Code<At> {
         let scalars = self.scalars_mut(scratch);
-        let is_set = |node: usize| scalars[self.slot(node) * CHUNK] != 0.0;
+        let is_set = |node: usize| scalars[self.slot(node) * LANES] != 0.0;
         let bits = self.conditions.iter().enumerate().map(|(i, c)| usize::from(is_set(*c)) << i);
         &self.codes[bits.sum::<usize>()]
     }
@@ -198,40 +208,47 @@ impl Interpreter {
 
 /// Where the rows of an area lie in an operand.
 #[derive(Clone, Copy)]
-enum Rows {
-    /// Together, the first from `offset` on, the next ones `step` further each.
-    Regular { offset: usize, step: usize },
+enum Rows<'a> {
+    /// The first one's elements are these, the next ones' `step` further each.
+    Regular(&'a [f32], usize),
     /// Each has to be looked for.
-    Scattered,
+    Scattered(Shared<'a>),
 }
 
-impl Rows {
-    fn new(layout: &Layout, area: Area, columns: usize, rows: usize) -> Rows {
+impl<'a> Rows<'a> {
+    fn new(
+        input: Shared<'a>,
+        layout: &Layout,
+        area: Area,
+        size: (usize, usize),
+        rows: usize,
+    ) -> Self {
+        let (height, columns) = size;
         let (offset, run) = layout.run(area.first, rows);
-        match layout.step(area.stride) {
-            Some(step) if layout.contiguous && run >= columns => Rows::Regular { offset, step },
-            _ => Rows::Scattered,
+        match (input, layout.step(area.stride)) {
+            (Shared::F32(x), Some(step)) if layout.contiguous && run >= columns => {
+                Rows::Regular(&x[offset..][..(height - 1) * step + columns], step)
+            }
+            _ => Rows::Scattered(input),
         }
     }
 
     /// The elements of a row, if they lie together; a chunk's are copied otherwise.
     #[inline(always)]
-    fn of<'a>(
+    fn of(
         self,
-        input: Shared<'a>,
         layout: &Layout,
         (row, first, columns): (usize, usize, usize),
         rows: usize,
     ) -> Option<&'a [f32]> {
-        let Shared::F32(x) = input else { return None };
-        let offset = match self {
-            Rows::Regular { offset, step } => offset + row * step,
-            Rows::Scattered => match layout.run(first, rows) {
-                (offset, run) if layout.contiguous && run >= columns => offset,
-                _ => return None,
-            },
-        };
-        Some(&x[offset..][..columns])
+        match self {
+            Rows::Regular(x, step) => Some(&x[row * step..][..columns]),
+            Rows::Scattered(Shared::F32(x)) if layout.contiguous => {
+                let (offset, run) = layout.run(first, rows);
+                (run >= columns).then(|| &x[offset..][..columns])
+            }
+            Rows::Scattered(_) => None,
+        }
     }
 }
 
@@ -250,48 +267,53 @@ impl simd::Vectorised for Run<'_, '_, '_> {
         let Run { interpreter, area, live, io, scratch, tiles } = self;
         let code = interpreter.code(scratch);
         let (rows, columns) = (tiles[0].rows(), tiles[0].columns());
-        let layout = |k: usize| &interpreter.sources[k].1;
-        let mut inputs = [(Shared::F32(&[]), Rows::Scattered); IN_PLACE];
-        for &k in code.operands.iter().filter(|k| **k < IN_PLACE) {
-            let place = Rows::new(layout(k), area, columns, live.rows);
-            inputs[k] = (interpreter.input(k, io), place);
+        if rows * columns == 0 {
+            return;
         }
+        let layout = |k: usize| &interpreter.sources[k].1;
+        let near = || code.operands.iter().copied().filter(|k| *k < IN_PLACE);
+        let mut inputs = [Rows::Scattered(Shared::F32(&[])); IN_PLACE];
+        for k in near() {
+            let size = (rows, columns);
+            inputs[k] = Rows::new(interpreter.input(k, io), layout(k), area, size, live.rows);
+        }
+        let far = interpreter.shape.elements(live.rows) >= FAR;
         let mut found: [Option<&[f32]>; IN_PLACE] = [None; IN_PLACE];
         let mut bases: Bases = [std::ptr::null_mut(); _];
         for row in 0..rows {
             let first = area.first + row * area.stride;
-            for &k in code.operands.iter().filter(|k| **k < IN_PLACE) {
-                let (input, place) = inputs[k];
-                found[k] = place.of(input, layout(k), (row, first, columns), live.rows);
+            for k in near() {
+                found[k] = inputs[k].of(layout(k), (row, first, columns), live.rows);
             }
             for start in (0..columns).step_by(CHUNK) {
                 let n = CHUNK.min(columns - start);
-                let end = if columns < FAR { start + n } else { columns.min(start + 2 * n) };
+                let end = if far { columns.min(start + 2 * n) } else { start + n };
                 let next = start + n..end;
-                let first = first + start;
                 for &k in &code.operands {
-                    let row = found.get(k).copied().flatten();
-                    if row.is_none() {
-                        let input = inputs.get(k).map(|(input, _)| *input);
-                        let input = input.unwrap_or_else(|| interpreter.input(k, io));
-                        let copy = &mut scratch[interpreter.copied(k)..][..n];
-                        spread(layout(k), input, live.rows, first, copy);
-                    } else if let (Some(x), Some(base)) = (row, bases.get_mut(1 + k)) {
-                        *base = x[start..][..n].as_ptr().cast_mut();
-                        simd::prefetch(&x[next.clone()]);
-                    }
+                    let copied = interpreter.copied(k);
+                    let (from, base) = match found.get(k).copied().flatten() {
+                        Some(x) => {
+                            simd::prefetch(&x[next.clone()]);
+                            (x[start..][..n].as_ptr().cast_mut(), 1 + k)
+                        }
+                        None => {
+                            let copy = &mut scratch[copied..][..n];
+                            let input = interpreter.input(k, io);
+                            spread(layout(k), input, live.rows, first + start, copy);
+                            (copy.as_mut_ptr(), if k < IN_PLACE { 1 + k } else { 0 })
+                        }
+                    };
+                    bases[base] = from;
                 }
                 for (base, tile) in bases[1 + IN_PLACE..].iter_mut().zip(&mut *tiles) {
-                    simd::prefetch(&tile.row(row)[next.clone()]);
-                    *base = tile.row_mut(row)[start..][..n].as_mut_ptr();
+                    let row = tile.row_mut(row);
+                    simd::prefetch(&row[next.clone()]);
+                    *base = row[start..][..n].as_mut_ptr();
                 }
                 bases[0] = scratch.as_mut_ptr();
-                for &k in code.operands.iter().filter(|k| **k < IN_PLACE && found[**k].is_none()) {
-                    bases[1 + k] = bases[0].wrapping_add(interpreter.copied(k));
-                }
                 // SAFETY: the scratch has its size; of operands and outputs there are `n` elements,
                 // as the slices above have checked, and outputs are exclusive tiles.
-                unsafe { execute(code, &bases, n, live, first as u64) };
+                unsafe { execute(code, &bases, n, live, (first + start) as u64) };
             }
         }
     }
@@ -305,27 +327,28 @@ impl simd::Vectorised for Run<'_, '_, '_> {
 /// else's, and the scratch is as large as the interpreter says.
 #[inline(always)]
 unsafe fn execute(code: &Code<At>, bases: &Bases, n: usize, live: &Live, first: u64) {
-    for Instruction { work, operands, target } in &code.instructions {
-        let [x, y, z, ..] = operands;
-        // SAFETY: `n` elements are there, as the caller promises.
+    for Instruction { work, operands, targets } in &code.instructions {
+        // SAFETY: `n` elements are there, or a group that all are like, as the caller promises.
         let start = |at: &At| unsafe { bases[at.base].add(at.offset) };
-        // SAFETY: as above; what is read in an instruction is not written in it.
-        let read = |at: &At| unsafe { std::slice::from_raw_parts(start(at).cast_const(), n) };
-        // SAFETY: as above; the target is none of the operands.
-        let out = unsafe { std::slice::from_raw_parts_mut(start(target), n) };
-        match *work {
-            Work::Copy => out.copy_from_slice(read(x)),
-            Work::Unary(op) => unary(op, read(x), out),
-            Work::Binary(op) => binary(op, read(x), read(y), out),
-            Work::Pair(first, second) => pair(first, second, [read(x), read(y), read(z)], out),
-            Work::AddTo => add_to(read(x), out),
-            Work::SubtractFrom => subtract_from(read(x), out),
-            Work::Select => select(read(x), read(y), read(z), out),
-            Work::Joined(several) => {
-                joined::run(several, std::array::from_fn(|i| read(&operands[i])), out);
-            }
-            Work::Uniform(stream) => {
-                random::fill_uniform(live.seed, stream, live.step, first, out);
+        let read = |i: usize| Operand { start: start(&operands[i]), step: operands[i].step };
+        let to = &std::array::from_fn(|i| start(&targets[i]));
+        // SAFETY: as above. Operands and targets are whole chunks, or the same one.
+        unsafe {
+            match *work {
+                Work::Copy => copy(read(0), to, n),
+                Work::Unary(op) => unary(op, read(0), to, n),
+                Work::Binary(op) => binary(op, [read(0), read(1)], to, n),
+                Work::Pair(first, second, swapped) => {
+                    pair((first, second, swapped), [read(0), read(1), read(2)], to, n);
+                }
+                Work::Select => select([read(0), read(1), read(2)], to, n),
+                Work::Formula(formula) => {
+                    formula::run(formula, read, to, n);
+                }
+                Work::Uniform(stream) => {
+                    let out = std::slice::from_raw_parts_mut(to[0], n);
+                    random::fill_uniform(live.seed, stream, live.step, first, out);
+                }
             }
         }
     }

@@ -6,11 +6,8 @@ use crate::cpu::tile::TileMut;
 use crate::op::{CallTypes, CpuKernel, Live, Operand, Split, TaskIo};
 use crate::tensor::Shape;
 
-/// Most and fewest elements of a task: from one to some ten microseconds of work.
-const MOST: usize = 16 * 1024;
-const FEWEST: usize = 1024;
-/// Enough tasks for eight threads to end at about the same time.
-const TASKS: usize = 16;
+/// Elements of a task: some microseconds of work. Fewer would not be worth a meeting of threads.
+const ELEMENTS: usize = 1 << 14;
 
 #[derive(Debug)]
 pub(super) struct PointwiseKernel {
@@ -30,21 +27,13 @@ impl PointwiseKernel {
     }
 }
 
-impl PointwiseKernel {
-    /// Elements per task.
-    fn task(&self, live: &Live) -> usize {
-        let share = self.shape.elements(live.rows).div_ceil(TASKS);
-        share.next_multiple_of(FEWEST).clamp(FEWEST, MOST)
-    }
-}
-
 impl CpuKernel for PointwiseKernel {
     fn tasks(&self, _phase: usize, live: &Live) -> usize {
-        self.shape.elements(live.rows).div_ceil(self.task(live))
+        self.shape.elements(live.rows).div_ceil(ELEMENTS)
     }
 
-    fn split(&self, _phase: usize, _operand: Operand, live: &Live) -> Split {
-        Split::Chunks(self.task(live))
+    fn split(&self, _phase: usize, _operand: Operand, _live: &Live) -> Split {
+        Split::Chunks(ELEMENTS)
     }
 
     fn thread_scratch(&self) -> usize {
@@ -60,7 +49,7 @@ impl CpuKernel for PointwiseKernel {
             let length = piece.len();
             *tile = TileMut::new(piece, 1, length, length);
         }
-        let area = Area { first: task * self.task(live), stride: 0 };
+        let area = Area { first: task * ELEMENTS, stride: 0 };
         self.interpreter.run(area, live, io, scratch, &mut tiles[..self.outputs]);
     }
 }

@@ -6,8 +6,9 @@
 //! ranges have operands that are one element for each, see [`Pointwise::in_ranges`].
 
 mod code;
+mod fit;
+mod formula;
 mod interpreter;
-mod joined;
 mod kernel;
 mod launch;
 mod layout;
