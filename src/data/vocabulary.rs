@@ -117,7 +117,7 @@ impl Vocabulary {
 
     /// Rows of `length` successive tokens of a text, one beginning every `stride` tokens, as long
     /// as there are whole ones. The input `tokens` and the target `next` have rows of sizes
-    /// [length] of indices; element i of the target is the token after element i of the input.
+    /// `[length]` of indices; element i of the target is the token after element i of the input.
     ///
     /// With a stride of `length` each token is the input of one row at most; with a shorter one
     /// rows overlap, and memory grows by length / stride. Rows that overlap do not belong on both
