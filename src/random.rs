@@ -80,26 +80,39 @@ pub fn uniform(seed: u64, stream: u32, step: u64, element: u64) -> f32 {
 const LANES: usize = 16;
 
 /// Writes [`uniform`] of `first_element`, `first_element + 1`, ... over `out`, bit for bit.
-///
-/// Inlined, so that a caller compiled for wide vectors gets them.
-#[inline(always)]
 pub fn fill_uniform(seed: u64, stream: u32, step: u64, first_element: u64, out: &mut [f32]) {
-    let ahead = ((4 - first_element % 4) % 4).min(out.len() as u64);
-    let (head, rest) = out.split_at_mut(ahead as usize);
-    for (i, value) in head.iter_mut().enumerate() {
-        *value = uniform(seed, stream, step, first_element + i as u64);
-    }
-    let mut block = (first_element + ahead) / 4;
-    let mut chunks = rest.chunks_exact_mut(4 * LANES);
-    for chunk in &mut chunks {
-        fill_blocks(seed, stream, step, block, chunk);
-        block += LANES as u64;
-    }
-    let tail = chunks.into_remainder();
-    if !tail.is_empty() {
-        let mut chunk = [0.0; 4 * LANES];
-        fill_blocks(seed, stream, step, block, &mut chunk);
-        tail.copy_from_slice(&chunk[..tail.len()]);
+    simd::dispatch(FillUniform { seed, stream, step, first_element, out });
+}
+
+struct FillUniform<'a> {
+    seed: u64,
+    stream: u32,
+    step: u64,
+    first_element: u64,
+    out: &'a mut [f32],
+}
+
+impl simd::Vectorised for FillUniform<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let FillUniform { seed, stream, step, first_element, out } = self;
+        let ahead = ((4 - first_element % 4) % 4).min(out.len() as u64);
+        let (head, rest) = out.split_at_mut(ahead as usize);
+        for (i, value) in head.iter_mut().enumerate() {
+            *value = uniform(seed, stream, step, first_element + i as u64);
+        }
+        let mut block = (first_element + ahead) / 4;
+        let mut chunks = rest.chunks_exact_mut(4 * LANES);
+        for chunk in &mut chunks {
+            fill_blocks(seed, stream, step, block, chunk);
+            block += LANES as u64;
+        }
+        let tail = chunks.into_remainder();
+        if !tail.is_empty() {
+            let mut chunk = [0.0; 4 * LANES];
+            fill_blocks(seed, stream, step, block, &mut chunk);
+            tail.copy_from_slice(&chunk[..tail.len()]);
+        }
     }
 }
 

@@ -40,7 +40,6 @@ macro_rules! formulas {
         ///
         /// # Safety
         /// As [`each`].
-        #[inline(always)]
         pub(super) unsafe fn run(
             formula: Formula,
             read: impl Fn(usize) -> Operand,

@@ -1,10 +1,9 @@
 //! Runs a program over elements of an output: a list of instructions over chunks in the first-level
 //! cache.
 //!
-//! Each instruction is one loop over a chunk, which the compiler vectorises for the instruction set
-//! found at run time; meanwhile the next chunk's elements come from memory. Values that are the same
-//! for all elements (constants, single-element operands and what is made of them alone) are computed
-//! once per task. Operands are read in place where a chunk's elements lie together, else they are
+//! Each instruction is one loop over a chunk, vectorised for the instruction set found at run time;
+//! meanwhile the next chunk's elements come from memory. Values that are the same for all elements
+//! (constants, single-element operands and what is made of them alone) are computed once per task. Operands are read in place where a chunk's elements lie together, else they are
 //! copied first; outputs are read and written in place.
 
 #![allow(unsafe_code)]
@@ -160,7 +159,6 @@ impl Interpreter {
     }
 
     /// Where a chunk of operand `k` is copied to in the scratch.
-    #[inline(always)]
     fn copied(&self, k: usize) -> usize {
         (self.registers + k) * CHUNK
     }
@@ -194,7 +192,52 @@ impl Interpreter {
         let (rows, columns) = (tiles[0].rows(), tiles[0].columns());
         assert!(tiles.iter().all(|t| (t.rows(), t.columns()) == (rows, columns)));
         assert!(tiles.len() == self.outputs && scratch.len() >= self.scratch());
-        simd::dispatch(Run { interpreter: self, area, live, io, scratch, tiles });
+        let code = self.code(scratch);
+        if rows * columns == 0 {
+            return;
+        }
+        let layout = |k: usize| &self.sources[k].1;
+        let near = || code.operands.iter().copied().filter(|k| *k < IN_PLACE);
+        let mut inputs = [Rows::Scattered(Shared::F32(&[])); IN_PLACE];
+        for k in near() {
+            let size = (rows, columns);
+            inputs[k] = Rows::new(self.input(k, io), layout(k), area, size, live.rows);
+        }
+        let far = self.shape.elements(live.rows) >= FAR;
+        let mut found: [Option<&[f32]>; IN_PLACE] = [None; IN_PLACE];
+        let mut bases: Bases = [std::ptr::null_mut(); _];
+        for row in 0..rows {
+            let first = area.first + row * area.stride;
+            for k in near() {
+                found[k] = inputs[k].of(layout(k), (row, first, columns), live.rows);
+            }
+            for start in (0..columns).step_by(CHUNK) {
+                let n = CHUNK.min(columns - start);
+                let end = if far { columns.min(start + 2 * n) } else { start + n };
+                let next = start + n..end;
+                for &k in &code.operands {
+                    if let Some(x) = found.get(k).copied().flatten() {
+                        simd::prefetch(&x[next.clone()]);
+                        bases[1 + k] = x[start..][..n].as_ptr().cast_mut();
+                        continue;
+                    }
+                    let copy = &mut scratch[self.copied(k)..][..n];
+                    spread(layout(k), self.input(k, io), live.rows, first + start, copy);
+                    if k < IN_PLACE {
+                        bases[1 + k] = copy.as_mut_ptr();
+                    }
+                }
+                for (base, tile) in bases[1 + IN_PLACE..].iter_mut().zip(&mut *tiles) {
+                    let row = tile.row_mut(row);
+                    simd::prefetch(&row[next.clone()]);
+                    *base = row[start..][..n].as_mut_ptr();
+                }
+                bases[0] = scratch.as_mut_ptr();
+                // SAFETY: the scratch has its size; of operands and outputs there are `n` elements,
+                // as the slices above have checked, and outputs are exclusive tiles.
+                unsafe { execute(code, &bases, n, live, (first + start) as u64) };
+            }
+        }
     }
 
     /// The whole of an input of the step.
@@ -234,7 +277,6 @@ impl<'a> Rows<'a> {
     }
 
     /// The elements of a row, if they lie together; a chunk's are copied otherwise.
-    #[inline(always)]
     fn of(
         self,
         layout: &Layout,
@@ -252,80 +294,12 @@ impl<'a> Rows<'a> {
     }
 }
 
-struct Run<'a, 'b, 'c> {
-    interpreter: &'a Interpreter,
-    area: Area,
-    live: &'a Live,
-    io: &'a TaskIo<'b>,
-    scratch: &'a mut [f32],
-    tiles: &'a mut [TileMut<'c>],
-}
-
-impl simd::Vectorised for Run<'_, '_, '_> {
-    #[inline(always)]
-    fn run(self) {
-        let Run { interpreter, area, live, io, scratch, tiles } = self;
-        let code = interpreter.code(scratch);
-        let (rows, columns) = (tiles[0].rows(), tiles[0].columns());
-        if rows * columns == 0 {
-            return;
-        }
-        let layout = |k: usize| &interpreter.sources[k].1;
-        let near = || code.operands.iter().copied().filter(|k| *k < IN_PLACE);
-        let mut inputs = [Rows::Scattered(Shared::F32(&[])); IN_PLACE];
-        for k in near() {
-            let size = (rows, columns);
-            inputs[k] = Rows::new(interpreter.input(k, io), layout(k), area, size, live.rows);
-        }
-        let far = interpreter.shape.elements(live.rows) >= FAR;
-        let mut found: [Option<&[f32]>; IN_PLACE] = [None; IN_PLACE];
-        let mut bases: Bases = [std::ptr::null_mut(); _];
-        for row in 0..rows {
-            let first = area.first + row * area.stride;
-            for k in near() {
-                found[k] = inputs[k].of(layout(k), (row, first, columns), live.rows);
-            }
-            for start in (0..columns).step_by(CHUNK) {
-                let n = CHUNK.min(columns - start);
-                let end = if far { columns.min(start + 2 * n) } else { start + n };
-                let next = start + n..end;
-                for &k in &code.operands {
-                    let copied = interpreter.copied(k);
-                    let (from, base) = match found.get(k).copied().flatten() {
-                        Some(x) => {
-                            simd::prefetch(&x[next.clone()]);
-                            (x[start..][..n].as_ptr().cast_mut(), 1 + k)
-                        }
-                        None => {
-                            let copy = &mut scratch[copied..][..n];
-                            let input = interpreter.input(k, io);
-                            spread(layout(k), input, live.rows, first + start, copy);
-                            (copy.as_mut_ptr(), if k < IN_PLACE { 1 + k } else { 0 })
-                        }
-                    };
-                    bases[base] = from;
-                }
-                for (base, tile) in bases[1 + IN_PLACE..].iter_mut().zip(&mut *tiles) {
-                    let row = tile.row_mut(row);
-                    simd::prefetch(&row[next.clone()]);
-                    *base = row[start..][..n].as_mut_ptr();
-                }
-                bases[0] = scratch.as_mut_ptr();
-                // SAFETY: the scratch has its size; of operands and outputs there are `n` elements,
-                // as the slices above have checked, and outputs are exclusive tiles.
-                unsafe { execute(code, &bases, n, live, (first + start) as u64) };
-            }
-        }
-    }
-}
-
 /// Runs the instructions on a chunk of `n` elements, the first of which is the output's element
 /// `first`.
 ///
 /// # Safety
 /// The bases of the operands that are read have `n` elements, those of the outputs are nobody
 /// else's, and the scratch is as large as the interpreter says.
-#[inline(always)]
 unsafe fn execute(code: &Code<At>, bases: &Bases, n: usize, live: &Live, first: u64) {
     for Instruction { work, operands, targets } in &code.instructions {
         // SAFETY: `n` elements are there, or a group that all are like, as the caller promises.
@@ -356,7 +330,6 @@ unsafe fn execute(code: &Code<At>, bases: &Bases, n: usize, live: &Live, first: 
 
 /// Fills `target` with an operand's elements that belong to the output's elements from `first`
 /// on, run by run.
-#[inline(always)]
 fn spread(layout: &Layout, source: Shared<'_>, rows: usize, first: usize, target: &mut [f32]) {
     let mut at = first;
     let end = first + target.len();

@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::formula::RESULTS;
-use crate::cpu::math;
+use crate::cpu::{math, simd};
 use crate::op::expression::{Binary, Unary};
 
 /// Elements of a group.
@@ -28,23 +28,13 @@ pub(super) struct Operand {
 /// # Safety
 /// The operands have `n` elements, or a group where they are all the same. The targets have `n` that
 /// are nobody else's; where one is an operand too, it is so from the same element on.
-#[inline(always)]
 pub(super) unsafe fn each<const N: usize, const M: usize>(
     n: usize,
     operands: [Operand; N],
     targets: &[*mut f32; RESULTS],
     f: impl Fn([f32; N]) -> [f32; M],
 ) {
-    // SAFETY: passed on from the caller; elements behind whole groups lie within the `n`.
-    unsafe {
-        groups(n / LANES, operands, targets, &f);
-        for i in n - n % LANES..n {
-            let values = operands.map(|x| *x.start.add(if x.step == 0 { 0 } else { i }));
-            for (target, result) in targets.iter().zip(f(values)) {
-                *target.add(i) = result;
-            }
-        }
-    }
+    simd::dispatch(Each { n, operands, targets, f });
 }
 
 /// The same for a function that costs much: elements behind the last whole group are one too, the
@@ -52,19 +42,61 @@ pub(super) unsafe fn each<const N: usize, const M: usize>(
 ///
 /// # Safety
 /// As [`each`].
-#[inline(always)]
 unsafe fn each_costly(n: usize, x: Operand, targets: &[*mut f32; RESULTS], f: impl Fn(f32) -> f32) {
-    let (whole, rest) = (n / LANES, n % LANES);
-    let f = |[x]: [f32; 1]| [f(x)];
-    // SAFETY: passed on from the caller; so many elements are left.
-    unsafe {
-        groups(whole, [x], targets, &f);
-        if rest > 0 {
-            let start = x.start.add(whole * x.step);
-            let mut group = [*start; LANES];
-            start.copy_to_nonoverlapping(group.as_mut_ptr(), rest);
-            let [result] = of_group(&[group], f);
-            targets[0].add(whole * LANES).copy_from_nonoverlapping(result.as_ptr(), rest);
+    simd::dispatch(EachCostly { n, x, targets, f });
+}
+
+/// One loop, a function of its own in each instruction set: were there several in one function, the
+/// compiler would prepare all of them for whichever one is run.
+struct Each<'a, const N: usize, F> {
+    n: usize,
+    operands: [Operand; N],
+    targets: &'a [*mut f32; RESULTS],
+    f: F,
+}
+
+impl<const N: usize, const M: usize, F: Fn([f32; N]) -> [f32; M]> simd::Vectorised
+    for Each<'_, N, F>
+{
+    #[inline(always)]
+    fn run(self) {
+        let Each { n, operands, targets, f } = self;
+        // SAFETY: as the caller of `each` promised; elements behind whole groups lie within the `n`.
+        unsafe {
+            groups(n / LANES, operands, targets, &f);
+            for i in n - n % LANES..n {
+                let values = operands.map(|x| *x.start.add(if x.step == 0 { 0 } else { i }));
+                for (target, result) in targets.iter().zip(f(values)) {
+                    *target.add(i) = result;
+                }
+            }
+        }
+    }
+}
+
+struct EachCostly<'a, F> {
+    n: usize,
+    x: Operand,
+    targets: &'a [*mut f32; RESULTS],
+    f: F,
+}
+
+impl<F: Fn(f32) -> f32> simd::Vectorised for EachCostly<'_, F> {
+    #[inline(always)]
+    fn run(self) {
+        let EachCostly { n, x, targets, f } = self;
+        let (whole, rest) = (n / LANES, n % LANES);
+        let f = |[x]: [f32; 1]| [f(x)];
+        // SAFETY: as the caller of `each_costly` promised; so many elements are left.
+        unsafe {
+            groups(whole, [x], targets, &f);
+            if rest > 0 {
+                let start = x.start.add(whole * x.step);
+                let mut group = [*start; LANES];
+                start.copy_to_nonoverlapping(group.as_mut_ptr(), rest);
+                let [result] = of_group(&[group], f);
+                targets[0].add(whole * LANES).copy_from_nonoverlapping(result.as_ptr(), rest);
+            }
         }
     }
 }
@@ -107,7 +139,6 @@ fn of_group<const N: usize, const M: usize>(
 
 /// # Safety
 /// As [`each`].
-#[inline(always)]
 pub(super) unsafe fn unary(op: Unary, x: Operand, targets: &[*mut f32; RESULTS], n: usize) {
     macro_rules! each {
         ($f:expr) => {
@@ -147,7 +178,6 @@ pub(super) unsafe fn unary(op: Unary, x: Operand, targets: &[*mut f32; RESULTS],
 
 /// # Safety
 /// As [`each`].
-#[inline(always)]
 pub(super) unsafe fn binary(
     op: Binary,
     operands: [Operand; 2],
@@ -178,7 +208,6 @@ pub(super) unsafe fn binary(
 ///
 /// # Safety
 /// As [`each`].
-#[inline(always)]
 pub(super) unsafe fn pair(
     (first, second, swapped): (Binary, Binary, bool),
     operands: [Operand; 3],
@@ -217,7 +246,6 @@ pub(super) unsafe fn pair(
 
 /// # Safety
 /// As [`each`].
-#[inline(always)]
 pub(super) unsafe fn select(operands: [Operand; 3], targets: &[*mut f32; RESULTS], n: usize) {
     let choose = |[c, yes, no]: [f32; 3]| [if c != 0.0 { yes } else { no }];
     // SAFETY: passed on from the caller.
@@ -226,7 +254,6 @@ pub(super) unsafe fn select(operands: [Operand; 3], targets: &[*mut f32; RESULTS
 
 /// # Safety
 /// As [`each`].
-#[inline(always)]
 pub(super) unsafe fn copy(x: Operand, targets: &[*mut f32; RESULTS], n: usize) {
     // SAFETY: passed on from the caller.
     unsafe { each(n, [x], targets, |x: [f32; 1]| x) }
