@@ -127,9 +127,11 @@ fn codes_tell_what_went_wrong() {
     fs::write(folder.join("no.safetensors"), "no model").unwrap();
     for (code, arguments, why) in [
         (2, &["train", "flats.csv", "--epochs", "many"][..], "invalid value 'many'"),
-        (1, &["train", "flats.csv"], "name the column to predict with --target"),
-        (1, &["train", "--config", "bad.toml"], "unknown field `epoch`"),
-        (1, &["train", "flats.csv", "-t", "rent", "--test", "1.5"], "--test is 1.5"),
+        (2, &["train", "flats.csv"], "name the column to predict with --target"),
+        (2, &["train", "--config", "bad.toml"], "unknown field `epoch`"),
+        (2, &["train", "flats.csv", "-t", "rent", "--test", "1.5"], "--test is 1.5"),
+        (2, &["train", "flats.csv", "-t", "rent", "--epochs", "0"], "epochs must be at least 1"),
+        (2, &["train", "flats.csv", "-t", "rent", "--learning-rate", "-1"], "learning"),
         (3, &["train", "none.csv", "-t", "rent"], "none.csv"),
         (3, &["train", "bad.csv", "-t", "b"], "`bad.csv`, line 3: 1 fields, but the header has 2"),
         (3, &["train", "flats.csv", "-t", "cost"], "there is no column `cost`"),

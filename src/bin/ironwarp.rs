@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use ironwarp::Error;
+use ironwarp::error::TrainError;
 use ironwarp::exec::Device;
 use ironwarp::exec::doctor::Diagnosis;
 use ironwarp::train::Trial;
@@ -43,6 +44,8 @@ struct Arguments {
     command: Command,
 }
 
+/// Arguments or settings are not as they must be, as clap counts it.
+const ASKED_WRONGLY: u8 = 2;
 /// The data or a file is not as it must be.
 const BAD_INPUT: u8 = 3;
 /// The device can't be used, or failed.
@@ -71,6 +74,18 @@ enum Command {
         shell: Shell,
     },
 }
+
+/// What is wrong with arguments or settings.
+#[derive(Debug)]
+struct AskedWrongly(String);
+
+impl fmt::Display for AskedWrongly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for AskedWrongly {}
 
 /// All that the doctor has to tell.
 #[derive(Serialize)]
@@ -141,7 +156,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_arg_matches(&flags).unwrap_or_else(|error| error.exit());
     run(arguments.command, &flags).unwrap_or_else(|error| {
         eprintln!("Error: {error:#}");
+        if error.is::<AskedWrongly>() {
+            return ExitCode::from(ASKED_WRONGLY);
+        }
         match error.downcast_ref() {
+            Some(Error::Train(TrainError::Options(_))) => ExitCode::from(ASKED_WRONGLY),
             Some(Error::Data(_) | Error::File(_)) => ExitCode::from(BAD_INPUT),
             Some(Error::Device(_)) => ExitCode::from(NO_DEVICE),
             _ => ExitCode::FAILURE,

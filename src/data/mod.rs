@@ -30,6 +30,7 @@ mod report;
 mod split;
 mod table;
 mod text;
+mod threads;
 mod vocabulary;
 mod weights;
 

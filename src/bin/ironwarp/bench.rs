@@ -13,8 +13,7 @@ use ironwarp::bench::workload::workloads;
 use ironwarp::bench::{alone, export, html, text};
 use ironwarp::exec::Device;
 
-/// Measures training and inference on the CPU and on every GPU, beside what each device reaches in
-/// the same run.
+/// Measures training and inference on every device, beside what it reaches in the same run
 ///
 /// Each workload is first checked against the definitions in f64; a wrong one is not timed. Then it
 /// warms up and is timed for some seconds, all devices in turn. Medians are printed, and spreads are

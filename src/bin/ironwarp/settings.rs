@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use ironwarp::Error;
 use ironwarp::data::{Impute, Recipe, Task};
+use ironwarp::error::DataError;
 use ironwarp::layer::activation::Activation as Function;
 use serde::{Deserialize, Serialize};
 
+use super::AskedWrongly;
 use super::format::Format;
 
 /// Everything that can be said about a training. What is `None` follows from the data, and is
@@ -81,7 +84,7 @@ pub(crate) struct Settings {
     pub(crate) optimizer: Optimizer,
     /// Halved when the validation loss stands still for a third of the patience [default: 0.002, of
     /// sgd 0.01]
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) learning_rate: Option<f64>,
     /// How fast weights shrink by themselves [default: of adam-w 0.01, else 0]
@@ -191,8 +194,8 @@ impl Settings {
     /// The settings of a file, and over them those that are given as flags.
     pub(crate) fn over_file(&self, flags: &ArgMatches, path: &Path) -> anyhow::Result<Settings> {
         let text = std::fs::read_to_string(path)
-            .with_context(|| format!("can't read the settings {}", path.display()))?;
-        let of_file = || format!("in the settings {}", path.display());
+            .map_err(|source| Error::Data(DataError::Read { path: path.into(), source }))?;
+        let of_file = || AskedWrongly(format!("in the settings {}", path.display()));
         let mut all = toml::Table::try_from(self)?;
         // Read as settings first: only so an error names the line.
         toml::from_str::<Settings>(&text).with_context(of_file)?;
@@ -273,7 +276,10 @@ impl Settings {
     /// Refuses shares that leave no rows.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         for (name, share) in [("test", self.test), ("validation", self.validation)] {
-            anyhow::ensure!(share > 0.0 && share < 1.0, "--{name} is {share}; it must be in 0..1");
+            anyhow::ensure!(
+                share > 0.0 && share < 1.0,
+                AskedWrongly(format!("--{name} is {share}; it must be above 0 and below 1"))
+            );
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{ArgMatches, Args};
 use ironwarp::Error;
 use ironwarp::data::{Dataset, Kind as Cells, Recipe, TableReport, Task};
@@ -15,6 +14,7 @@ use ironwarp::optim::schedule::Plateau;
 use ironwarp::optim::{Adam, AdamW, Sgd};
 use ironwarp::train::{EarlyStopping, Fit, History, Progress, Stop, Trainer};
 
+use super::AskedWrongly;
 use super::outcome::{Outcome, Scores, constant};
 use super::settings::{Optimizer, Settings};
 
@@ -72,9 +72,11 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
             false => Ok(writeln!(std::io::stdout(), "{line}")?),
         }
     };
+    let wrong = |text: &str| AskedWrongly(text.into());
     let device: Device = settings.device.parse().map_err(Error::from)?;
-    let target = settings.target.clone().context("name the column to predict with --target")?;
-    let data = settings.data.as_deref().context("name a CSV file to learn from")?;
+    let target =
+        settings.target.clone().ok_or_else(|| wrong("name the column to predict with --target"))?;
+    let data = settings.data.as_deref().ok_or_else(|| wrong("name a CSV file to learn from"))?;
     let table = settings.format().open(data)?.read().map_err(Error::from)?;
     let report = table.report(Some(&target)).map_err(Error::from)?;
     say(&report)?;

@@ -32,30 +32,49 @@ impl Cells {
 
     /// The typed column: of `kind`, or of the kind that the cells suggest.
     pub(super) fn typed(
-        self,
+        &self,
         name: &str,
         kind: Option<Kind>,
         missing_words: &[String],
     ) -> Result<TableColumn, Fault> {
         let missing: HashSet<&str> = missing_words.iter().map(String::as_str).collect();
-        let cells = || self.texts().map(|t| (!t.is_empty() && !missing.contains(t)).then_some(t));
-        let (mut numbers, mut words, mut first_word) = (0, 0, None);
-        for (row, cell) in cells().enumerate() {
-            match cell.map(|text| (text, text.parse::<f64>().is_ok())) {
-                None => {}
-                Some((_, true)) => numbers += 1,
-                Some((text, false)) => {
+        let is_missing =
+            |text: &str| text.is_empty() || (!missing.is_empty() && missing.contains(text));
+        let (mut words, mut first_word, mut first_endless) = (0, None, None);
+        // A missing number is a NaN.
+        let mut numbers = Vec::with_capacity(self.ends.len());
+        let mut count = 0;
+        for (row, text) in self.texts().enumerate() {
+            if is_missing(text) {
+                numbers.push(f64::NAN);
+                continue;
+            }
+            match text.parse::<f64>() {
+                Ok(number) => {
+                    count += 1;
+                    if !number.is_finite() {
+                        first_endless.get_or_insert((row, text));
+                    }
+                    numbers.push(number);
+                }
+                Err(_) => {
                     words += 1;
                     first_word.get_or_insert((row, text));
                 }
             }
         }
-        let doubtful = kind == Some(Kind::Number) || (kind.is_none() && numbers > words);
-        match first_word {
-            Some((row, text)) if doubtful => Err(not_a_number(row, text, name, kind)),
-            Some(_) => Ok(TableColumn::categories(name, cells())),
-            None if kind == Some(Kind::Category) => Ok(TableColumn::categories(name, cells())),
-            None => finite(name, cells()),
+        let doubtful = kind == Some(Kind::Number) || (kind.is_none() && count > words);
+        match (first_word, first_endless) {
+            (Some((row, text)), _) if doubtful => Err(not_a_number(row, text, name, kind)),
+            (None, Some((row, text))) if kind != Some(Kind::Category) => Err(not_finite(row, text)),
+            (None, None) if kind != Some(Kind::Category) => {
+                let cells = numbers.into_iter().map(|x| (!x.is_nan()).then_some(x));
+                Ok(TableColumn::numbers(name, cells))
+            }
+            _ => {
+                let cells = self.texts().map(|text| (!is_missing(text)).then_some(text));
+                Ok(TableColumn::categories(name, cells))
+            }
         }
     }
 }
@@ -76,25 +95,11 @@ fn not_a_number(row: usize, text: &str, name: &str, kind: Option<Kind>) -> Fault
     Fault { row, message }
 }
 
-/// A column of numbers, all of them finite.
-fn finite<'a>(
-    name: &str,
-    cells: impl Iterator<Item = Option<&'a str>>,
-) -> Result<TableColumn, Fault> {
-    let number = |(row, cell): (usize, Option<&str>)| {
-        let Some(text) = cell else { return Ok(None) };
-        match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(Some(number)),
-            _ => Err(Fault {
-                row,
-                message: format!(
-                    "`{}` is not a finite number; if it means that the cell is missing, add it \
-                     to `missing_words`",
-                    shortened(text)
-                ),
-            }),
-        }
-    };
-    let numbers: Result<Vec<_>, _> = cells.enumerate().map(number).collect();
-    Ok(TableColumn::numbers(name, numbers?))
+fn not_finite(row: usize, text: &str) -> Fault {
+    let message = format!(
+        "`{}` is not a finite number; if it means that the cell is missing, add it to \
+         `missing_words`",
+        shortened(text)
+    );
+    Fault { row, message }
 }

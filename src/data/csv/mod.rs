@@ -18,6 +18,7 @@ use super::preprocessing::Preprocessing;
 use super::recipe::Recipe;
 use super::table::{Kind, Table};
 use super::text::shortened;
+use super::threads::in_order;
 use crate::error::DataError;
 
 /// Longest field, in bytes.
@@ -187,16 +188,16 @@ impl<'a> Csv<'a> {
             return Err(rows.fault("line 1", what.into()));
         }
         check_declared(&kinds, &names).map_err(|what| rows.fault("the header", what))?;
-        let mut typed = Vec::with_capacity(names.len());
-        for (name, cells) in names.into_iter().zip(columns) {
-            let kind = kinds.get(&name).map(|&(kind, _)| kind);
-            let column = cells.typed(&name, kind, &missing_words).map_err(|fault| {
-                let place = format!("line {}, column `{}`", lines[fault.row], shortened(&name));
-                rows.fault(&place, fault.message)
-            })?;
-            typed.push(column);
-        }
-        Table::from_parts(rows.name, lines, typed)
+        let file = rows.name;
+        let typed = in_order(columns.len(), |index| {
+            let name = &names[index];
+            let kind = kinds.get(name).map(|&(kind, _)| kind);
+            columns[index].typed(name, kind, &missing_words).map_err(|fault| {
+                let place = format!("line {}, column `{}`", lines[fault.row], shortened(name));
+                DataError::Malformed { file: file.clone(), place, message: fault.message }
+            })
+        })?;
+        Table::from_parts(file, lines, typed)
     }
 }
 
@@ -306,7 +307,11 @@ impl<'a> Rows<'a> {
             return Err(self.fault(&place(), message));
         }
         match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(text.trim()),
+            // Most cells have no space around them, which their first and last byte tell.
+            Ok(text) => match bytes {
+                [b'!'..=b'~', .., b'!'..=b'~'] | [b'!'..=b'~'] | [] => Ok(text),
+                _ => Ok(text.trim()),
+            },
             Err(_) => {
                 let text = shortened(&String::from_utf8_lossy(bytes));
                 Err(self.fault(&place(), format!("`{text}` is not UTF-8 text")))

@@ -8,11 +8,11 @@ use hound::{SampleFormat, WavReader};
 
 use super::mel::LogMel;
 use super::pattern::Pattern;
-use super::threads::in_order;
 use super::{fault, label, list};
 use crate::data::column::Column;
 use crate::data::dataset::Dataset;
 use crate::data::text::shortened;
+use crate::data::threads::in_order;
 use crate::error::DataError;
 
 /// A folder of WAV files whose names hold their classes, about to be read.

@@ -8,11 +8,11 @@ use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
 
-use super::threads::in_order;
 use super::{fault, label, list};
 use crate::data::column::Column;
 use crate::data::dataset::Dataset;
 use crate::data::text::shortened;
+use crate::data::threads::in_order;
 use crate::error::DataError;
 
 /// Most pixels of an image, told by its header before any is decoded.

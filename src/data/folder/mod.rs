@@ -8,7 +8,6 @@ pub(super) mod images;
 pub(super) mod mel;
 #[cfg(feature = "audio")]
 mod pattern;
-mod threads;
 
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Files read by several threads, results in the order of the files.
+//! Work shared by several threads, results in order.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
