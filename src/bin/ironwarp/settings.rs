@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
-use ironwarp::data::{Impute, Recipe, Task};
+use ironwarp::data::{Distribution, Impute, Recipe, Task};
 use ironwarp::layer::activation::Activation as Function;
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +152,10 @@ pub(crate) enum Scale {
     MinMax,
     /// Median 0, and quartiles 1 apart
     Robust,
+    /// By rank, evenly from 0 to 1
+    Uniform,
+    /// By rank, as standard normal numbers
+    Normal,
     /// As they are
     None,
 }
@@ -243,6 +247,8 @@ impl Settings {
             Scale::Standard => recipe.standardize(),
             Scale::MinMax => recipe.min_max(),
             Scale::Robust => recipe.robust(),
+            Scale::Uniform => recipe.quantile(Distribution::Uniform),
+            Scale::Normal => recipe.quantile(Distribution::Normal),
             Scale::None => recipe,
         };
         let recipe = match self.encoding {

@@ -3,7 +3,7 @@
 mod column;
 mod parts;
 
-pub use column::{ColumnRecipe, Encoding, Impute, Scale};
+pub use column::{ColumnRecipe, Distribution, Encoding, Impute, Scale};
 
 use super::dataset::Task;
 use super::preprocessing::TargetTransform;
