@@ -117,6 +117,30 @@ fn words_are_classes() {
     assert!(rows[599]["district"].is_string() && rows[599]["probability"].is_f64(), "{rows}");
 }
 
+/// Of 600 rows the test has the last fifth by time, or whole groups.
+#[test]
+fn rows_are_split_by_time_or_groups() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let mut text = String::from("when,who,x,y\n");
+    for row in 0..600 {
+        let when = row * 7 % 600;
+        writeln!(text, "{when},w{},{},{}", row % 12, row % 5, row % 5 + when / 480 * 1000).unwrap();
+    }
+    fs::write(folder.join("flats.csv"), text).unwrap();
+    // Only rows of the test have large targets, so that the best constant is far off by time alone.
+    let arguments = ["--target", "y", "--task", "regression", "--json", "--ignore", "when,who"];
+    let by = |more: &[&'static str]| json(folder, &train(&[&arguments[..], more].concat()));
+    let (random, time) = (by(&[]), by(&["--split-by-time", "when"]));
+    let constant = |result: &Value| result["baseline_constant"].as_f64().unwrap();
+    assert!(constant(&random) < 600.0 && constant(&time) > 900.0, "{random:#} {time:#}");
+    let groups = by(&["--group-by", "who"]);
+    let test = groups["test_rows"].as_u64().unwrap();
+    assert!(test % 50 == 0 && test > 0, "{groups:#}");
+    let both = train(&["-t", "y", "--split-by-time", "when", "--group-by", "who"]);
+    assert!(failed(folder, &both).1.contains("cannot be used with"));
+}
+
 #[test]
 fn codes_tell_what_went_wrong() {
     let folder = TempDir::new().unwrap();

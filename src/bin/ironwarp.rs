@@ -55,7 +55,7 @@ const INTERRUPTED: u8 = 130;
 
 #[derive(Subcommand)]
 enum Command {
-    Train(train::Arguments),
+    Train(Box<train::Arguments>),
     Predict(predict::Arguments),
     Inspect(inspect::Arguments),
     /// Tells what training on an NVIDIA GPU needs, what of it is here, and what to do about the

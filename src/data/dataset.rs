@@ -77,6 +77,8 @@ pub struct Dataset {
     len: usize,
     /// One per row of the subset.
     pub(super) weights: Option<Arc<[f32]>>,
+    /// One per row of the subset too.
+    pub(super) groups: Option<Arc<[u32]>>,
     pub(super) preprocessing: Option<Arc<Preprocessing>>,
 }
 
@@ -110,7 +112,15 @@ impl Dataset {
             column.check_values()?;
         }
         targets.iter_mut().try_for_each(Column::name_classes)?;
-        Ok(Dataset { inputs, targets, rows: None, len, weights: None, preprocessing: None })
+        Ok(Dataset {
+            inputs,
+            targets,
+            rows: None,
+            len,
+            weights: None,
+            groups: None,
+            preprocessing: None,
+        })
     }
 
     /// Number of rows.
@@ -194,12 +204,14 @@ impl Dataset {
     pub(super) fn subset(&self, rows: Vec<usize>) -> Dataset {
         let weights =
             self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
+        let groups =
+            self.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row]).collect());
         let len = rows.len();
         let rows = match &self.rows {
             None => rows,
             Some(base) => rows.into_iter().map(|row| base[row]).collect(),
         };
-        Dataset { rows: Some(rows.into()), len, weights, ..self.clone() }
+        Dataset { rows: Some(rows.into()), len, weights, groups, ..self.clone() }
     }
 
     /// Copies rows of a column into `out`, row after row, indices as numbers (exact below 2^24).

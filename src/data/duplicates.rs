@@ -1,4 +1,4 @@
-//! Rows that are equal to an earlier one.
+//! Which cells and rows are equal.
 
 use std::cmp::Ordering;
 
@@ -37,6 +37,37 @@ impl Table {
         let mut duplicates: Vec<usize> = later.map(|pair| pair[1]).collect();
         duplicates.sort_unstable();
         duplicates
+    }
+}
+
+impl TableColumn {
+    /// Numbers the different values of a column, "missing" among them, and says how many there are.
+    pub(super) fn value_numbers(&self) -> (Vec<u32>, usize) {
+        match &self.cells {
+            Cells::Numbers(numbers) => {
+                let mut sorted: Vec<f64> = numbers.iter().map(|x| x + 0.0).collect();
+                sorted.sort_unstable_by(f64::total_cmp);
+                sorted.dedup_by(|a, b| a.total_cmp(b).is_eq());
+                let place = |x: &f64| sorted.partition_point(|y| y.total_cmp(&(x + 0.0)).is_lt());
+                (numbers.iter().map(|x| place(x) as u32).collect(), sorted.len())
+            }
+            Cells::Categories { words, codes } => {
+                // The code of a missing cell is beyond all words.
+                let code = |code: u32| (code as usize).min(words.len());
+                let mut places = vec![u32::MAX; words.len() + 1];
+                let mut distinct = 0;
+                let mut number = |cell: u32| {
+                    let place = &mut places[code(cell)];
+                    if *place == u32::MAX {
+                        *place = distinct;
+                        distinct += 1;
+                    }
+                    *place
+                };
+                let values = codes.iter().map(|&cell| number(cell)).collect();
+                (values, distinct as usize)
+            }
+        }
     }
 }
 

@@ -43,9 +43,9 @@ pub use folder::images::ImageFolder;
 #[cfg(feature = "audio")]
 pub use folder::{audio::WavFolder, mel::LogMel};
 pub use preprocessing::{
-    InputTransform, NumberTarget, Preprocessing, Scaling, TargetTransform, Transform,
+    InputTransform, NumberTarget, Preprocessing, Quantiles, Scaling, TargetTransform, Transform,
 };
-pub use recipe::{ColumnRecipe, Encoding, Impute, Recipe, Scale};
+pub use recipe::{ColumnRecipe, Distribution, Encoding, Impute, Recipe, Scale};
 pub use report::{ColumnReport, Suspicion, TableReport, WordCount};
 pub use table::{Kind, Table, TableColumn};
 pub use vocabulary::{Vocabulary, read_text};

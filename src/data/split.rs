@@ -1,5 +1,7 @@
 //! Seeded splits into parts and folds; the same seed gives the same rows everywhere.
 
+use std::cmp::Reverse;
+
 use super::dataset::Dataset;
 use crate::error::DataError;
 use crate::random::Permutation;
@@ -35,6 +37,44 @@ impl Dataset {
         Ok((self.subset(first), self.subset(second)))
     }
 
+    /// As [`Dataset::split`], each group of rows being in one part as a whole. Groups come in random
+    /// order; each goes to the first part if that brings its rows nearer to `fraction` of all.
+    ///
+    /// # Errors
+    /// As [`Dataset::split`], and if the rows have no groups or there are fewer than two.
+    pub fn split_grouped(&self, fraction: f64, seed: u64) -> Result<(Dataset, Dataset), DataError> {
+        let (first, second) = split_rows_grouped(self.groups(), fraction, seed)?;
+        Ok((self.subset(first), self.subset(second)))
+    }
+
+    /// The first rows, `fraction` of them as [`Dataset::split`] counts, and the rest. Of rows in the
+    /// order of time that leaves the latest for the second part.
+    ///
+    /// # Errors
+    /// As [`Dataset::split`].
+    pub fn split_in_order(&self, fraction: f64) -> Result<(Dataset, Dataset), DataError> {
+        let (first, second) = split_in_order((0..self.len()).collect(), fraction)?;
+        Ok((self.subset(first), self.subset(second)))
+    }
+
+    /// The number of each row's group, if there are groups.
+    pub fn groups(&self) -> Option<&[u32]> {
+        self.groups.as_deref()
+    }
+
+    /// Sets which rows stay together in splits by group: those of one number.
+    ///
+    /// # Errors
+    /// If there is not one number per row.
+    pub fn with_groups(mut self, groups: Vec<u32>) -> Result<Dataset, DataError> {
+        if groups.len() != self.len() {
+            let message = format!("{} groups for {} rows", groups.len(), self.len());
+            return Err(DataError::Invalid(message));
+        }
+        self.groups = Some(groups.into());
+        Ok(self)
+    }
+
     /// `k` pairs of training and validation rows; each row is in the validation part of exactly
     /// one pair, and these parts differ in size by at most one row.
     ///
@@ -46,8 +86,7 @@ impl Dataset {
         seed: u64,
     ) -> Result<impl Iterator<Item = (Dataset, Dataset)> + use<>, DataError> {
         let folds = fold_rows(self.len(), k, seed)?;
-        let data = self.clone();
-        Ok(folds.into_iter().map(move |(train, valid)| (data.subset(train), data.subset(valid))))
+        Ok(self.folds(folds))
     }
 
     /// As [`Dataset::k_fold`], each class being spread evenly, to one row, over the validation
@@ -61,16 +100,36 @@ impl Dataset {
         seed: u64,
     ) -> Result<impl Iterator<Item = (Dataset, Dataset)> + use<>, DataError> {
         let folds = fold_rows_stratified(&self.labels()?, k, seed)?;
+        Ok(self.folds(folds))
+    }
+
+    /// As [`Dataset::k_fold`], each group of rows being in one validation part as a whole: the
+    /// larger ones first, of equals in random order, each goes to the fold with the fewest rows.
+    ///
+    /// # Errors
+    /// If the rows have no groups, or `k` is less than 2 or more than the groups.
+    pub fn k_fold_grouped(
+        &self,
+        k: usize,
+        seed: u64,
+    ) -> Result<impl Iterator<Item = (Dataset, Dataset)> + use<>, DataError> {
+        let folds = fold_rows_grouped(self.groups(), k, seed)?;
+        Ok(self.folds(folds))
+    }
+
+    fn folds(&self, folds: Vec<Parts>) -> impl Iterator<Item = (Dataset, Dataset)> + use<> {
         let data = self.clone();
-        Ok(folds.into_iter().map(move |(train, valid)| (data.subset(train), data.subset(valid))))
+        folds.into_iter().map(move |(train, valid)| (data.subset(train), data.subset(valid)))
     }
 }
 
 pub(super) fn split_rows(rows: usize, fraction: f64, seed: u64) -> Result<Parts, DataError> {
-    let first = first_part(rows, fraction)?;
-    let mut order = shuffled(rows, seed);
-    let second = order.split_off(first);
-    Ok((order, second))
+    split_in_order(shuffled(rows, seed), fraction)
+}
+
+pub(super) fn split_in_order(mut rows: Vec<usize>, fraction: f64) -> Result<Parts, DataError> {
+    let second = rows.split_off(first_part(rows.len(), fraction)?);
+    Ok((rows, second))
 }
 
 pub(super) fn split_rows_stratified(
@@ -117,6 +176,72 @@ pub(super) fn fold_rows_stratified(
     let mut order = shuffled(labels.len(), seed);
     order.sort_by_key(|&row| labels[row]);
     Ok(folds(order, k))
+}
+
+pub(super) fn split_rows_grouped(
+    groups: Option<&[u32]>,
+    fraction: f64,
+    seed: u64,
+) -> Result<Parts, DataError> {
+    let members = members(groups)?;
+    let mut wanted = first_part(members.iter().map(Vec::len).sum(), fraction)?;
+    if members.len() < 2 {
+        return Err(DataError::Invalid("a split by groups needs two of them, there is 1".into()));
+    }
+    let mut parts = (Vec::new(), Vec::new());
+    for (place, group) in shuffled(members.len(), seed).into_iter().enumerate() {
+        let rows = &members[group];
+        let take = match place + 1 == members.len() {
+            // No part stays empty.
+            true if parts.0.is_empty() => true,
+            true if parts.1.is_empty() => false,
+            _ => rows.len() < 2 * wanted,
+        };
+        if take {
+            wanted = wanted.saturating_sub(rows.len());
+            parts.0.extend_from_slice(rows);
+        } else {
+            parts.1.extend_from_slice(rows);
+        }
+    }
+    Ok(parts)
+}
+
+pub(super) fn fold_rows_grouped(
+    groups: Option<&[u32]>,
+    k: usize,
+    seed: u64,
+) -> Result<Vec<Parts>, DataError> {
+    let members = members(groups)?;
+    if k < 2 || k > members.len() {
+        return Err(DataError::Invalid(format!(
+            "the number of folds must be from 2 to the {} groups, it is {k}",
+            members.len()
+        )));
+    }
+    let mut order = shuffled(members.len(), seed);
+    order.sort_by_key(|&group| Reverse(members[group].len()));
+    let mut folds = vec![Vec::new(); k];
+    for group in order {
+        let smallest = folds.iter_mut().min_by_key(|fold| fold.len());
+        smallest.into_iter().for_each(|fold| fold.extend_from_slice(&members[group]));
+    }
+    let fold = |valid: usize| {
+        let others = folds.iter().enumerate().filter(|(fold, _)| *fold != valid);
+        (others.flat_map(|(_, rows)| rows).copied().collect(), folds[valid].clone())
+    };
+    Ok((0..k).map(fold).collect())
+}
+
+/// The rows of each group, by the groups' numbers.
+fn members(groups: Option<&[u32]>) -> Result<Vec<Vec<usize>>, DataError> {
+    let groups = groups.ok_or_else(|| {
+        let message = "the rows have no groups; name them with `group_by` or `with_groups`";
+        DataError::Invalid(message.into())
+    })?;
+    let mut rows: Vec<usize> = (0..groups.len()).collect();
+    rows.sort_by_key(|&row| groups[row]);
+    Ok(rows.chunk_by(|&a, &b| groups[a] == groups[b]).map(<[usize]>::to_vec).collect())
 }
 
 /// Deals the rows out to `k` folds in turn; each fold is the validation part once.

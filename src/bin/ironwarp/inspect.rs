@@ -109,12 +109,13 @@ fn table(f: &mut fmt::Formatter<'_>, preprocessing: &Preprocessing) -> fmt::Resu
 fn described(transform: &Transform) -> String {
     let filled = |fill: Option<String>| fill.map_or(String::new(), |x| format!(", {x} if missing"));
     match transform {
-        Transform::Number { fill, clip, log, scaling } => {
+        Transform::Number { fill, clip, log, quantiles, scaling } => {
             let clip =
                 clip.map_or(String::new(), |(low, high)| format!(", clipped to {low}..{high}"));
             let log = if *log { ", sign(x) ln(1 + |x|)" } else { "" };
             let filled = filled(fill.map(|x| x.to_string()));
-            format!("number{filled}{clip}{log}{}", scaled(*scaling))
+            let rank = quantiles.as_ref().map_or("", |_| ", by rank");
+            format!("number{filled}{clip}{log}{rank}{}", scaled(*scaling))
         }
         Transform::OneHot { fill, categories, other } => {
             let others = if *other { ", or another" } else { "" };

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use ironwarp::Error;
-use ironwarp::data::{Impute, Recipe, Task};
+use ironwarp::data::{Distribution, Impute, Recipe, Task};
 use ironwarp::error::DataError;
 use ironwarp::layer::activation::Activation as Function;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,14 @@ pub(crate) struct Settings {
     /// Share of the other rows that tells when to stop
     #[arg(long, value_name = "SHARE", default_value = "0.15")]
     pub(crate) validation: f64,
+    /// Rows that share a value of this column stay together in one of the three parts
+    #[arg(long, value_name = "COLUMN", conflicts_with = "split_by_time")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group_by: Option<String>,
+    /// The test has the latest rows by this column, and validation the latest of the others
+    #[arg(long, value_name = "COLUMN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) split_by_time: Option<String>,
     /// Rows of rare classes count more, so that all classes count alike
     #[arg(long)]
     pub(crate) balanced: bool,
@@ -147,6 +155,10 @@ pub(crate) enum Scale {
     MinMax,
     /// Median 0, and quartiles 1 apart
     Robust,
+    /// By rank, evenly from 0 to 1
+    Uniform,
+    /// By rank, as standard normal numbers
+    Normal,
     /// As they are
     None,
 }
@@ -227,6 +239,7 @@ impl Settings {
         let ignored: Vec<_> = self.ignore.iter().flatten().map(String::as_str).collect();
         // A row without its target is of no use, whatever is said of inputs.
         let recipe = recipe.ignore(&ignored).drop_missing().standardize_target();
+        let recipe = self.group_by.iter().fold(recipe, |recipe, column| recipe.group_by(column));
         let recipe = match self.missing {
             Missing::Median => recipe.impute(Impute::MostFrequent).impute(Impute::Median),
             Missing::Mean => recipe.impute(Impute::MostFrequent).impute(Impute::Mean),
@@ -237,6 +250,8 @@ impl Settings {
             Scale::Standard => recipe.standardize(),
             Scale::MinMax => recipe.min_max(),
             Scale::Robust => recipe.robust(),
+            Scale::Uniform => recipe.quantile(Distribution::Uniform),
+            Scale::Normal => recipe.quantile(Distribution::Normal),
             Scale::None => recipe,
         };
         let recipe = match self.encoding {
@@ -273,8 +288,14 @@ impl Settings {
         *self.weight_decay.get_or_insert(if decoupled { 0.01 } else { 0.0 })
     }
 
-    /// Refuses shares that leave no rows.
+    /// Refuses shares that leave no rows, and two ways to split.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.group_by.is_none() || self.split_by_time.is_none(),
+            AskedWrongly(
+                "rows are split by groups or by time; give --group-by or --split-by-time".into()
+            )
+        );
         for (name, share) in [("test", self.test), ("validation", self.validation)] {
             anyhow::ensure!(
                 share > 0.0 && share < 1.0,

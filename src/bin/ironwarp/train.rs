@@ -152,15 +152,22 @@ fn ignore_useless(settings: &mut Settings, report: &TableReport) -> Option<Strin
 /// Three parts, all fitted on the rows that are not of the test.
 fn split(settings: &Settings, recipe: &Recipe) -> ironwarp::Result<Parts> {
     let seed = settings.seed;
+    let [first, second] = [1.0 - settings.test, 1.0 - settings.validation];
     let classes = matches!(recipe.task()?, Task::Classification { .. });
-    let (rest, test) = match classes {
-        true => recipe.split_stratified(1.0 - settings.test, seed)?,
-        false => recipe.split(1.0 - settings.test, seed)?,
-    };
-    let (train, validation) = match classes {
-        true => rest.split_stratified(1.0 - settings.validation, seed)?,
-        false => rest.split(1.0 - settings.validation, seed)?,
-    };
+    let (train, validation, test);
+    if let Some(column) = &settings.split_by_time {
+        let (rest, last) = recipe.split_by_time(column, first)?;
+        ((train, validation), test) = (rest.split_in_order(second)?, last);
+    } else if settings.group_by.is_some() {
+        let (rest, last) = recipe.split_grouped(first, seed)?;
+        ((train, validation), test) = (rest.split_grouped(second, seed)?, last);
+    } else if classes {
+        let (rest, last) = recipe.split_stratified(first, seed)?;
+        ((train, validation), test) = (rest.split_stratified(second, seed)?, last);
+    } else {
+        let (rest, last) = recipe.split(first, seed)?;
+        ((train, validation), test) = (rest.split(second, seed)?, last);
+    }
     let train = match settings.balanced {
         true => {
             let weights = train.balanced_class_weights()?;

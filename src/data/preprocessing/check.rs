@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::{InputTransform, Preprocessing, Scaling, TargetTransform, Transform};
+use super::{InputTransform, Preprocessing, Quantiles, Scaling, TargetTransform, Transform};
 use crate::error::DataError;
 
 /// Most buckets of a hash: each is a feature.
@@ -61,7 +61,8 @@ fn fault(column: &str, what: &str) -> DataError {
 impl Transform {
     fn check(&self) -> Result<(), &'static str> {
         match self {
-            Transform::Number { fill, clip, scaling, .. } => {
+            Transform::Number { fill, clip, quantiles, scaling, .. } => {
+                quantiles.as_ref().map_or(Ok(()), Quantiles::check)?;
                 scaling.check()?;
                 if clip.is_some_and(|(low, high)| {
                     !(low.is_finite() && high.is_finite() && low <= high)

@@ -6,6 +6,7 @@ use super::super::recipe::{Encoding, Impute, Recipe, Scale};
 use super::super::table::{Kind, Table, TableColumn};
 use super::check::Unchecked;
 use super::inputs::prepared;
+use super::quantiles::Quantiles;
 use super::target::class_of;
 use super::{InputTransform, NumberTarget, Preprocessing, Scaling, TargetTransform, Transform};
 use crate::error::DataError;
@@ -50,8 +51,13 @@ impl Recipe {
             let clip = recipe.clip.map(|shares| bounds(train, column, &numbers, shares));
             let (clip, log) = (clip.transpose()?, recipe.log);
             numbers.iter_mut().for_each(|x| *x = prepared(*x, clip, log));
+            let quantiles = match recipe.scale {
+                Scale::Quantile(_) if numbers.is_empty() => return Err(no_value(train, column)),
+                Scale::Quantile(distribution) => Some(Quantiles::fit(&numbers, distribution)),
+                _ => None,
+            };
             let scaling = scaling(train, column, recipe.scale, &numbers)?;
-            return Ok(Transform::Number { fill, clip, log, scaling });
+            return Ok(Transform::Number { fill, clip, log, quantiles, scaling });
         }
         let fill = impute.map(|how| fill_word(train, column, how)).transpose()?;
         if let Encoding::Hash(buckets) = recipe.encoding {
@@ -217,14 +223,14 @@ fn bounds(
     Ok((quantile(&sorted, low), quantile(&sorted, high)))
 }
 
-fn sorted(numbers: &[f64]) -> Vec<f64> {
+pub(super) fn sorted(numbers: &[f64]) -> Vec<f64> {
     let mut sorted = numbers.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted
 }
 
 /// Of sorted numbers, linear between the two nearest, as NumPy's by default.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     // Not low + (high - low) * part: the difference may overflow.
@@ -258,7 +264,7 @@ fn scaling(
     scale: Scale,
     numbers: &[f64],
 ) -> Result<Scaling, DataError> {
-    if scale == Scale::None {
+    if matches!(scale, Scale::None | Scale::Quantile(_)) {
         return Ok(Scaling::None);
     }
     if numbers.is_empty() {

@@ -56,11 +56,13 @@ impl InputTransform {
     ) -> Result<(), DataError> {
         let column = table.column(&self.column).ok_or_else(|| table.no_column(&self.column))?;
         match &self.transform {
-            Transform::Number { fill, clip, log, scaling } => {
+            Transform::Number { fill, clip, log, quantiles, scaling } => {
                 for (row, out) in rows.enumerate() {
                     let number = number(table, column, row)?.or(*fill);
                     let number = number.ok_or_else(|| missing(table, row, column))?;
-                    let scaled = scaling.apply(prepared(number, *clip, *log));
+                    let number = prepared(number, *clip, *log);
+                    let number = quantiles.as_ref().map_or(number, |q| q.apply(number));
+                    let scaled = scaling.apply(number);
                     out[0] = single(table, column, row, scaled)?;
                 }
             }

@@ -3,7 +3,10 @@
 mod check;
 mod fit;
 mod inputs;
+mod quantiles;
 mod target;
+
+pub use quantiles::Quantiles;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -50,6 +53,9 @@ pub enum Transform {
         /// Whether `sign(x) · ln(1 + |x|)` is taken then.
         #[serde(default, skip_serializing_if = "is_false")]
         log: bool,
+        /// Applied then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quantiles: Option<Quantiles>,
         /// Applied last.
         scaling: Scaling,
     },

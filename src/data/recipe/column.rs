@@ -1,6 +1,10 @@
 //! What is to be done to a column.
 
+use serde::{Deserialize, Serialize};
+
 use super::Recipe;
+#[cfg(doc)]
+use crate::data::Quantiles;
 use crate::data::table::Kind;
 
 /// What to put in place of a missing cell. Means and the like are those of the training rows.
@@ -30,6 +34,18 @@ pub enum Scale {
     MinMax,
     /// `(x - median) / (upper quartile - lower quartile)`, which outliers hardly move.
     Robust,
+    /// Its share of the way through the quantiles of the training rows; see [`Quantiles`].
+    Quantile(Distribution),
+}
+
+/// What numbers are distributed like after [`Scale::Quantile`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distribution {
+    /// Evenly from 0 to 1.
+    Uniform,
+    /// As standard normal numbers, from -5.2 to 5.2.
+    Normal,
 }
 
 /// What becomes of a category.
@@ -73,6 +89,12 @@ impl ColumnRecipe {
     /// Numbers as [`Scale::Robust`].
     pub fn robust(self) -> Self {
         ColumnRecipe { scale: Scale::Robust, ..self }
+    }
+
+    /// Numbers as [`Scale::Quantile`], after clipping and the logarithm: whatever their
+    /// distribution was, they have this one.
+    pub fn quantile(self, distribution: Distribution) -> Self {
+        ColumnRecipe { scale: Scale::Quantile(distribution), ..self }
     }
 
     /// Numbers beyond these quantiles of the training rows are taken for the quantile, before all
@@ -152,6 +174,11 @@ impl Recipe {
     /// [`ColumnRecipe::robust`] for all columns.
     pub fn robust(self) -> Self {
         Recipe { defaults: self.defaults.robust(), ..self }
+    }
+
+    /// [`ColumnRecipe::quantile`] for all columns.
+    pub fn quantile(self, distribution: Distribution) -> Self {
+        Recipe { defaults: self.defaults.quantile(distribution), ..self }
     }
 
     /// [`ColumnRecipe::clip_quantiles`] for all columns.

@@ -1,13 +1,12 @@
 //! What is to be done to a table's columns, before it is fitted.
 
 mod column;
+mod parts;
 
-pub use column::{ColumnRecipe, Encoding, Impute, Scale};
+pub use column::{ColumnRecipe, Distribution, Encoding, Impute, Scale};
 
-use super::column::Values;
-use super::dataset::{Dataset, Task};
+use super::dataset::Task;
 use super::preprocessing::TargetTransform;
-use super::split::{Parts, fold_rows, fold_rows_stratified, split_rows, split_rows_stratified};
 use super::table::{Table, TableColumn};
 use crate::error::DataError;
 
@@ -44,6 +43,7 @@ pub struct Recipe {
     pub(super) standardize_target: bool,
     drop_missing: bool,
     drop_duplicates: bool,
+    group: Option<String>,
     defaults: ColumnRecipe,
     exceptions: Vec<(String, ColumnRecipe)>,
 }
@@ -69,6 +69,7 @@ impl Recipe {
             standardize_target: false,
             drop_missing: false,
             drop_duplicates: false,
+            group: None,
             defaults: ColumnRecipe::default(),
             exceptions: Vec::new(),
         })
@@ -102,6 +103,13 @@ impl Recipe {
         Recipe { drop_duplicates: true, ..self }
     }
 
+    /// Rows that share a value of this column, such as those of one patient, stay together in
+    /// [`Recipe::split_grouped`], [`Recipe::k_fold_grouped`] and the like of the datasets that come
+    /// of them. The column is no input.
+    pub fn group_by(self, column: &str) -> Self {
+        Recipe { group: Some(column.into()), ..self.ignore(&[column]) }
+    }
+
     /// Each different value of the target is a class.
     pub fn classification(self) -> Self {
         Recipe { classify: Some(true), ..self }
@@ -129,88 +137,6 @@ impl Recipe {
             }
             TargetTransform::Numbers(targets) => Task::Regression { outputs: targets.len() },
         })
-    }
-
-    /// The dataset of all rows, fitted on all rows.
-    ///
-    /// # Errors
-    /// If a named column does not exist, a setting does not fit a column, or a cell is missing
-    /// where nothing was said about missing cells (the line and column are named).
-    pub fn build(&self) -> Result<Dataset, DataError> {
-        let table = self.rows()?;
-        let preprocessing = self.fit(&table, &self.target_transform(&table)?)?;
-        preprocessing.apply(&table)
-    }
-
-    /// Splits the rows as [`Dataset::split`] does, and fits on the first part.
-    ///
-    /// # Errors
-    /// As [`Recipe::build`] and [`Dataset::split`].
-    pub fn split(&self, fraction: f64, seed: u64) -> Result<(Dataset, Dataset), DataError> {
-        let table = self.rows()?;
-        let target = self.target_transform(&table)?;
-        self.part(&table, &target, &split_rows(table.len(), fraction, seed)?)
-    }
-
-    /// Splits the rows as [`Dataset::split_stratified`] does, and fits on the first part.
-    ///
-    /// # Errors
-    /// As [`Recipe::build`] and [`Dataset::split_stratified`].
-    pub fn split_stratified(
-        &self,
-        fraction: f64,
-        seed: u64,
-    ) -> Result<(Dataset, Dataset), DataError> {
-        let table = self.rows()?;
-        let target = self.target_transform(&table)?;
-        let labels = labels(&table, &target)?;
-        self.part(&table, &target, &split_rows_stratified(&labels, fraction, seed)?)
-    }
-
-    /// Splits the rows as [`Dataset::k_fold`] does, and fits on each fold's training rows.
-    ///
-    /// # Errors
-    /// As [`Recipe::build`] and [`Dataset::k_fold`].
-    pub fn k_fold(
-        &self,
-        k: usize,
-        seed: u64,
-    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
-    {
-        let table = self.rows()?;
-        let target = self.target_transform(&table)?;
-        let folds = fold_rows(table.len(), k, seed)?;
-        let recipe = self.clone();
-        Ok(folds.into_iter().map(move |parts| recipe.part(&table, &target, &parts)))
-    }
-
-    /// Splits the rows as [`Dataset::k_fold_stratified`] does, and fits on each fold's training
-    /// rows.
-    ///
-    /// # Errors
-    /// As [`Recipe::build`] and [`Dataset::k_fold_stratified`].
-    pub fn k_fold_stratified(
-        &self,
-        k: usize,
-        seed: u64,
-    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
-    {
-        let table = self.rows()?;
-        let target = self.target_transform(&table)?;
-        let folds = fold_rows_stratified(&labels(&table, &target)?, k, seed)?;
-        let recipe = self.clone();
-        Ok(folds.into_iter().map(move |parts| recipe.part(&table, &target, &parts)))
-    }
-
-    fn part(
-        &self,
-        table: &Table,
-        target: &TargetTransform,
-        (first, second): &Parts,
-    ) -> Result<(Dataset, Dataset), DataError> {
-        let first = table.subset(first);
-        let preprocessing = self.fit(&first, target)?;
-        Ok((preprocessing.apply(&first)?, preprocessing.apply(&table.subset(second))?))
     }
 
     pub(super) fn column_recipe(&self, name: &str) -> &ColumnRecipe {
@@ -262,16 +188,7 @@ impl Recipe {
         let recipe = self.column_recipe(column.name());
         let imputed = self.is_input(column.name()) && recipe.imputes(column.kind()).is_some();
         let ignored = self.ignored.iter().any(|name| name == column.name());
-        !(imputed || ignored)
-    }
-}
-
-/// The class labels of a table's rows.
-fn labels(table: &Table, target: &TargetTransform) -> Result<Vec<u32>, DataError> {
-    match &*target.apply(table)?.values {
-        Values::U32(labels) => Ok(labels.clone()),
-        Values::F32(_) => Err(DataError::Invalid(
-            "a stratified split needs a target of classes; the target is a number".into(),
-        )),
+        let groups = self.group.as_deref() == Some(column.name());
+        groups || !(imputed || ignored)
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Leaks<'a> {
 
 impl<'a> Leaks<'a> {
     pub(super) fn new(target: &'a TableColumn) -> Leaks<'a> {
-        let (values, distinct) = value_numbers(target);
+        let (values, distinct) = target.value_numbers();
         Leaks { target, values, distinct }
     }
 
@@ -40,7 +40,7 @@ impl<'a> Leaks<'a> {
 
     fn determined_by(&self, column: &TableColumn) -> bool {
         let rows = self.values.len();
-        let (values, distinct) = value_numbers(column);
+        let (values, distinct) = column.value_numbers();
         let few = distinct >= 2 && distinct.saturating_mul(distinct) <= rows;
         if rows < FEWEST_ROWS || !few || self.distinct < 2 {
             return false;
@@ -50,35 +50,6 @@ impl<'a> Leaks<'a> {
             .iter()
             .zip(&self.values)
             .all(|(&value, &target)| *seen[value as usize].get_or_insert(target) == target)
-    }
-}
-
-/// Numbers the different values of a column, "missing" among them, and says how many there are.
-fn value_numbers(column: &TableColumn) -> (Vec<u32>, usize) {
-    match &column.cells {
-        Cells::Numbers(numbers) => {
-            let mut sorted: Vec<f64> = numbers.iter().map(|x| x + 0.0).collect();
-            sorted.sort_unstable_by(f64::total_cmp);
-            sorted.dedup_by(|a, b| a.total_cmp(b).is_eq());
-            let place = |x: &f64| sorted.partition_point(|y| y.total_cmp(&(x + 0.0)).is_lt());
-            (numbers.iter().map(|x| place(x) as u32).collect(), sorted.len())
-        }
-        Cells::Categories { words, codes } => {
-            // The code of a missing cell is beyond all words.
-            let code = |code: u32| (code as usize).min(words.len());
-            let mut places = vec![u32::MAX; words.len() + 1];
-            let mut distinct = 0;
-            let mut number = |cell: u32| {
-                let place = &mut places[code(cell)];
-                if *place == u32::MAX {
-                    *place = distinct;
-                    distinct += 1;
-                }
-                *place
-            };
-            let values = codes.iter().map(|&cell| number(cell)).collect();
-            (values, distinct as usize)
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{message, targets};
-use crate::data::{Column, Dataset};
+use crate::data::{Column, Csv, Dataset, Recipe};
 
 /// Rows that know their number: the target is the row.
 fn numbered(rows: usize) -> Dataset {
@@ -69,6 +69,55 @@ fn bad_splits_are_refused() {
         message(data.split_stratified(0.5, 0)),
         "this needs a first target of one class label per row"
     );
+}
+
+/// Rows that know their number, and a column `group` of these words.
+fn grouped(groups: &[u8]) -> Recipe {
+    let rows: String = (0..groups.len()).map(|i| format!("0,g{},{i}\n", groups[i])).collect();
+    let text = format!("x,group,y\n{rows}");
+    Csv::new(text.as_bytes()).target("y").unwrap().regression().group_by("group")
+}
+
+#[test]
+fn a_split_by_time_ends_with_the_latest_rows() {
+    let text = "x,day,y\n1,2024-03-01,0.5\n2,2023-12-31,1.5\n3,2024-01-15,2.5\n4,2024-03-01,3.5\n";
+    let recipe = Csv::new(text.as_bytes()).target("y").unwrap().ignore(&["day"]);
+    let (first, second) = recipe.split_by_time("day", 0.5).unwrap();
+    assert_eq!((targets(&first), targets(&second)), (vec![1.5, 2.5], vec![0.5, 3.5]));
+    let (a, b) = first.split_in_order(0.5).unwrap();
+    assert_eq!((targets(&a), targets(&b)), (vec![1.5], vec![2.5]));
+    let numbers = Csv::new("t,y\n9,0.5\n-1,1.5\n10,2.5\n".as_bytes()).target("y").unwrap();
+    let (first, second) = numbers.split_by_time("t", 0.6).unwrap();
+    assert_eq!((targets(&first), targets(&second)), (vec![1.5, 0.5], vec![2.5]));
+    assert!(message(numbers.split_by_time("z", 0.5)).contains("there is no column `z`"));
+    assert!(message(numbers.split_by_time("t", 1.0)).contains("between 0 and 1"));
+}
+
+#[test]
+fn what_cannot_be_grouped_or_ordered_is_refused() {
+    let text = "g,x,y\na,1,0.5\n,2,1.5\na,3,2.5\nb,4,3.5\n";
+    let recipe = Csv::new(text.as_bytes()).target("y").unwrap();
+    let cell = "`<memory>`, line 3, column `g`: the cell is missing, and a split by this column \
+                needs every one; say `drop_missing()` to leave the row out";
+    assert_eq!(message(recipe.clone().group_by("g").split_grouped(0.5, 0)), cell);
+    assert_eq!(message(recipe.split_by_time("g", 0.5)), cell);
+    let dropped = recipe.clone().group_by("g").drop_missing();
+    assert_eq!(dropped.build().unwrap().groups(), Some(&[0, 0, 1][..]));
+    let none = "the rows have no groups; name them with `group_by` or `with_groups`";
+    let filled = recipe.ignore(&["g"]);
+    assert_eq!(message(filled.split_grouped(0.5, 0)), none);
+    assert_eq!(message(filled.k_fold_grouped(2, 0).map(|_| ())), none);
+    assert_eq!(message(numbered(3).split_grouped(0.5, 0)), none);
+    assert_eq!(
+        message(grouped(&[1, 1, 1]).split_grouped(0.5, 0)),
+        "a split by groups needs two of them, there is 1"
+    );
+    assert_eq!(
+        message(dropped.k_fold_grouped(3, 0).map(|_| ())),
+        "the number of folds must be from 2 to the 2 groups, it is 3"
+    );
+    assert_eq!(message(numbered(3).with_groups(vec![1, 2])), "2 groups for 3 rows");
+    assert_eq!(message(dropped.ignore(&["y"]).build()), "the target `y` cannot be ignored");
 }
 
 #[test]
@@ -139,5 +188,39 @@ proptest! {
                 prop_assert!(here == all / k || here == all.div_ceil(k));
             }
         }
+    }
+    #[test]
+    fn no_group_is_in_two_parts(
+        groups in prop::collection::vec(0u8..9, 4..60),
+        fraction in 0.1f64..0.9,
+        seed: u64,
+    ) {
+        let distinct = groups.iter().collect::<std::collections::BTreeSet<_>>().len();
+        prop_assume!(distinct >= 3);
+        let largest = (0..9).map(|g| groups.iter().filter(|&&x| x == g).count()).max().unwrap();
+        let recipe = grouped(&groups);
+        let apart = |a: &Dataset, b: &Dataset| {
+            let of = |data: &Dataset| -> Vec<u8> {
+                targets(data).iter().map(|&y| groups[y as usize]).collect()
+            };
+            let (a, b) = (of(a), of(b));
+            !a.is_empty() && !b.is_empty() && a.iter().all(|group| !b.contains(group))
+        };
+        let (a, b) = recipe.split_grouped(fraction, seed).unwrap();
+        prop_assert!(is_partition(&[&a, &b], groups.len()) && apart(&a, &b));
+        prop_assert!((a.len() as f64 - groups.len() as f64 * fraction).abs() <= largest as f64);
+        prop_assert_eq!(targets(&a), targets(&recipe.split_grouped(fraction, seed).unwrap().0));
+        // The parts know their groups.
+        let larger = if a.len() > b.len() { a } else { b };
+        if let Ok((c, d)) = larger.split_grouped(0.5, seed) {
+            prop_assert!(apart(&c, &d) && c.len() + d.len() == larger.len());
+        }
+        let folds: Vec<_> =
+            recipe.k_fold_grouped(3, seed).unwrap().map(Result::unwrap).collect();
+        prop_assert!(folds.iter().all(|(train, valid)| apart(train, valid)));
+        let validated: Vec<&Dataset> = folds.iter().map(|(_, valid)| valid).collect();
+        prop_assert!(is_partition(&validated, groups.len()));
+        let sizes: Vec<usize> = validated.iter().map(|part| part.len()).collect();
+        prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= largest);
     }
 }

@@ -2,7 +2,7 @@
 //! by hand, and what is refused.
 
 use super::{features, message};
-use crate::data::{Csv, Preprocessing, Recipe};
+use crate::data::{Csv, Distribution, Preprocessing, Recipe};
 
 fn recipe(text: &str) -> Recipe {
     Csv::new(text.as_bytes()).target("y").unwrap()
@@ -34,6 +34,24 @@ fn outliers_are_taken_for_the_quantile() {
     for (low, high) in [(0.5, 0.5), (-0.1, 1.0), (0.0, 1.1), (f64::NAN, 1.0)] {
         let text = message(recipe("x,y\n1,2\n3,4\n").clip_quantiles(low, high).build());
         assert!(text.contains("two shares in order"), "{text}");
+    }
+}
+
+#[test]
+fn ranks_are_stored_and_hostile_ones_refused() {
+    let uniform = |r: Recipe| r.quantile(Distribution::Uniform);
+    assert_eq!(column("5 1 2 2 100", uniform), [0.75, 0.0, 0.375, 0.375, 1.0]);
+    assert_eq!(column("7 7", uniform), [0.0, 0.0]);
+    let data = uniform(recipe("x,y\n1,1\n3,2\n4,3\n")).regression().build().unwrap();
+    let fitted = data.preprocessing().unwrap();
+    let json = serde_json::to_string(fitted).unwrap();
+    let back = serde_json::from_str::<Preprocessing>(&json).unwrap();
+    assert_eq!(&back, fitted);
+    let new = Csv::new("x\n-9\n2\n9\n".as_bytes()).read().unwrap();
+    assert_eq!(features(&back.apply(&new).unwrap()), [0.0, 0.25, 1.0]);
+    for values in ["[]", "[1.0]", "[3.0,1.0]", "[1.0,null]"] {
+        let wrong = json.replacen("[1.0,3.0,4.0]", values, 1);
+        assert!(wrong != json && serde_json::from_str::<Preprocessing>(&wrong).is_err(), "{wrong}");
     }
 }
 

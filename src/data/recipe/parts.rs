@@ -1,0 +1,202 @@
+//! A recipe fitted on all rows, or on the training rows of a split or fold.
+
+use super::super::column::Values;
+use super::super::dataset::Dataset;
+use super::super::preprocessing::TargetTransform;
+use super::super::split::{
+    Parts, fold_rows, fold_rows_grouped, fold_rows_stratified, split_in_order, split_rows,
+    split_rows_grouped, split_rows_stratified,
+};
+use super::super::table::{Kind, Table, TableColumn};
+use super::Recipe;
+use crate::error::DataError;
+
+/// The rows that a recipe is about, before they are split.
+struct Rows {
+    table: Table,
+    target: TargetTransform,
+    groups: Option<Vec<u32>>,
+}
+
+impl Recipe {
+    /// The dataset of all rows, fitted on all rows.
+    ///
+    /// # Errors
+    /// If a named column does not exist, a setting does not fit a column, or a cell is missing
+    /// where nothing was said about missing cells (the line and column are named).
+    pub fn build(&self) -> Result<Dataset, DataError> {
+        let all = self.all()?;
+        let mut data = self.fit(&all.table, &all.target)?.apply(&all.table)?;
+        data.groups = all.groups.map(Into::into);
+        Ok(data)
+    }
+
+    /// Splits the rows as [`Dataset::split`] does, and fits on the first part.
+    ///
+    /// # Errors
+    /// As [`Recipe::build`] and [`Dataset::split`].
+    pub fn split(&self, fraction: f64, seed: u64) -> Result<(Dataset, Dataset), DataError> {
+        let all = self.all()?;
+        self.part(&all, &split_rows(all.table.len(), fraction, seed)?)
+    }
+
+    /// Splits the rows as [`Dataset::split_stratified`] does, and fits on the first part.
+    ///
+    /// # Errors
+    /// As [`Recipe::build`] and [`Dataset::split_stratified`].
+    pub fn split_stratified(
+        &self,
+        fraction: f64,
+        seed: u64,
+    ) -> Result<(Dataset, Dataset), DataError> {
+        let all = self.all()?;
+        self.part(&all, &split_rows_stratified(&all.labels()?, fraction, seed)?)
+    }
+
+    /// Splits the rows as [`Dataset::split_grouped`] does, by the column of [`Recipe::group_by`],
+    /// and fits on the first part.
+    ///
+    /// # Errors
+    /// As [`Recipe::build`] and [`Dataset::split_grouped`], and if a cell of that column is
+    /// missing.
+    pub fn split_grouped(&self, fraction: f64, seed: u64) -> Result<(Dataset, Dataset), DataError> {
+        let all = self.all()?;
+        self.part(&all, &split_rows_grouped(all.groups.as_deref(), fraction, seed)?)
+    }
+
+    /// Splits the rows by time: sorted by a column, then as [`Dataset::split_in_order`] does; fits
+    /// on the first part. Both parts stay sorted. Rows of equal times keep the table's order. Words
+    /// are sorted as texts, which is the order of time for dates such as `2024-03-01`. The column
+    /// is an input too unless it is ignored.
+    ///
+    /// # Errors
+    /// As [`Recipe::build`] and [`Dataset::split_in_order`], and if there is no such column or a
+    /// cell of it is missing.
+    pub fn split_by_time(
+        &self,
+        column: &str,
+        fraction: f64,
+    ) -> Result<(Dataset, Dataset), DataError> {
+        let all = self.all()?;
+        let rows = rows_by_time(complete(&all.table, column)?);
+        self.part(&all, &split_in_order(rows, fraction)?)
+    }
+
+    /// Splits the rows as [`Dataset::k_fold`] does, and fits on each fold's training rows.
+    ///
+    /// # Errors
+    /// As [`Recipe::build`] and [`Dataset::k_fold`].
+    pub fn k_fold(
+        &self,
+        k: usize,
+        seed: u64,
+    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
+    {
+        let all = self.all()?;
+        let folds = fold_rows(all.table.len(), k, seed)?;
+        Ok(self.folds(all, folds))
+    }
+
+    /// Splits the rows as [`Dataset::k_fold_stratified`] does, and fits on each fold's training
+    /// rows.
+    ///
+    /// # Errors
+    /// As [`Recipe::build`] and [`Dataset::k_fold_stratified`].
+    pub fn k_fold_stratified(
+        &self,
+        k: usize,
+        seed: u64,
+    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
+    {
+        let all = self.all()?;
+        let folds = fold_rows_stratified(&all.labels()?, k, seed)?;
+        Ok(self.folds(all, folds))
+    }
+
+    /// Splits the rows as [`Dataset::k_fold_grouped`] does, by the column of
+    /// [`Recipe::group_by`], and fits on each fold's training rows.
+    ///
+    /// # Errors
+    /// As [`Recipe::split_grouped`] and [`Dataset::k_fold_grouped`].
+    pub fn k_fold_grouped(
+        &self,
+        k: usize,
+        seed: u64,
+    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
+    {
+        let all = self.all()?;
+        let folds = fold_rows_grouped(all.groups.as_deref(), k, seed)?;
+        Ok(self.folds(all, folds))
+    }
+
+    fn all(&self) -> Result<Rows, DataError> {
+        let table = self.rows()?;
+        let target = self.target_transform(&table)?;
+        let groups = self.group.as_ref();
+        let groups =
+            groups.map(|name| Ok(complete(&table, name)?.value_numbers().0)).transpose()?;
+        Ok(Rows { table, target, groups })
+    }
+
+    fn folds(
+        &self,
+        all: Rows,
+        folds: Vec<Parts>,
+    ) -> impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<> {
+        let recipe = self.clone();
+        folds.into_iter().map(move |parts| recipe.part(&all, &parts))
+    }
+
+    /// Both parts, fitted on the first.
+    fn part(&self, all: &Rows, parts: &Parts) -> Result<(Dataset, Dataset), DataError> {
+        let first = all.table.subset(&parts.0);
+        let preprocessing = self.fit(&first, &all.target)?;
+        let (first, second) =
+            (preprocessing.apply(&first)?, preprocessing.apply(&all.table.subset(&parts.1))?);
+        Ok((all.grouped(first, &parts.0), all.grouped(second, &parts.1)))
+    }
+}
+
+impl Rows {
+    /// The class labels.
+    fn labels(&self) -> Result<Vec<u32>, DataError> {
+        match &*self.target.apply(&self.table)?.values {
+            Values::U32(labels) => Ok(labels.clone()),
+            Values::F32(_) => Err(DataError::Invalid(
+                "a stratified split needs a target of classes; the target is a number".into(),
+            )),
+        }
+    }
+
+    /// The dataset of some rows, with their groups.
+    fn grouped(&self, mut data: Dataset, rows: &[usize]) -> Dataset {
+        let groups = self.groups.as_ref();
+        data.groups = groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
+        data
+    }
+}
+
+/// A column that says of every row where it belongs.
+fn complete<'a>(table: &'a Table, name: &str) -> Result<&'a TableColumn, DataError> {
+    let column = table.column(name).ok_or_else(|| table.no_column(name))?;
+    match (0..table.len()).find(|&row| column.is_missing(row)) {
+        None => Ok(column),
+        Some(row) => {
+            let message = "the cell is missing, and a split by this column needs every one; say \
+                           `drop_missing()` to leave the row out";
+            Err(table.cell_fault(row, name, message))
+        }
+    }
+}
+
+/// The rows by a column's value, equal ones in the table's order.
+fn rows_by_time(column: &TableColumn) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..column.len()).collect();
+    match column.kind() {
+        Kind::Number => rows.sort_by(|&a, &b| {
+            column.number(a).partial_cmp(&column.number(b)).unwrap_or(std::cmp::Ordering::Equal)
+        }),
+        Kind::Category => rows.sort_by_key(|&row| column.word(row)),
+    }
+    rows
+}
