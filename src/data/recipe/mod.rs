@@ -270,7 +270,7 @@ impl Recipe {
 fn labels(table: &Table, target: &TargetTransform) -> Result<Vec<u32>, DataError> {
     match &*target.apply(table)?.values {
         Values::U32(labels) => Ok(labels.clone()),
-        Values::F32(_) => Err(DataError::Invalid(
+        _ => Err(DataError::Invalid(
             "a stratified split needs a target of classes; the target is a number".into(),
         )),
     }
