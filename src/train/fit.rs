@@ -13,6 +13,7 @@ use super::options::Fit;
 use super::progress::Display;
 use super::rows::{Order, Rows};
 use super::state::{Best, Run};
+use super::supply::Supply;
 use super::trainer::Trainer;
 use crate::data::Dataset;
 use crate::error::{Result, TrainError};
@@ -89,19 +90,7 @@ impl Trainer {
                     let start = self.run().batch * step_rows;
                     let end = epoch.rows.min(start + step_rows);
                     let rows = Rows::new(order.clone(), start..end);
-                    let begun = Instant::now();
-                    let held = supply.as_mut().map(|supply| supply.held(&rows)).transpose()?;
-                    let held = held.flatten();
-                    display.waited += begun.elapsed();
-                    match &held {
-                        Some(held) => {
-                            indices.clear();
-                            indices.extend(0..held.len());
-                        }
-                        None => rows.write(&mut indices),
-                    }
-                    let data = held.as_ref().unwrap_or(data);
-                    let loss = self.step(data, fit, plan, &epoch, &indices)?;
+                    let loss = self.supplied_step(&at, supply.as_mut(), &rows, &mut indices)?;
                     display.waited += std::mem::take(&mut self.fed);
                     let run = self.run();
                     display.step(run.epoch + 1, run.batch, epoch.steps, loss);
@@ -127,6 +116,29 @@ impl Trainer {
             }
         }
         Ok(if self.run().stopped { Stop::EarlyStopping } else { Stop::Finished })
+    }
+
+    /// One update on these rows, which are in memory or come from the windows at hand. `indices` is
+    /// room for their numbers.
+    fn supplied_step(
+        &mut self,
+        at: &At<'_, '_>,
+        supply: Option<&mut Supply<'_>>,
+        rows: &Rows,
+        indices: &mut Vec<usize>,
+    ) -> Result<f64> {
+        let begun = Instant::now();
+        let held = supply.map(|supply| supply.held(rows)).transpose()?.flatten();
+        match &held {
+            Some(held) => {
+                indices.clear();
+                indices.extend(0..held.len());
+            }
+            None => rows.write(indices),
+        }
+        self.fed += begun.elapsed();
+        let data = held.as_ref().unwrap_or(at.data);
+        self.step(data, at.fit, at.plan, at.epoch, indices)
     }
 
     /// One update on these rows: as many passes as there are batches in them.
@@ -343,7 +355,7 @@ impl Trainer {
 /// Data that stays in files but fits into what may be held, in memory.
 fn held(data: &Dataset, fit: &Fit<'_>) -> Result<Option<Dataset>> {
     let fits = data.is_streamed() && data.windows().is_none();
-    let all = fits.then(|| data.load(&[0..data.len()], fit.loading_threads));
+    let all = fits.then(|| data.load(std::slice::from_ref(&(0..data.len())), fit.loading_threads));
     Ok(all.transpose()?)
 }
 
