@@ -307,3 +307,36 @@ fn emulated_each_call_of_a_streamed_run_may_fail() {
     let _session = limited();
     assert_eq!(short(true).expect("trains as before"), expected);
 }
+
+/// Rows that stay in files come in windows, and then in parts, whatever room the device has.
+#[test]
+fn emulated_windows_of_a_file_come_in_parts_with_the_bits_of_single_steps() {
+    let Some(session) = emulator::session() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("images");
+    let (rows, width) = (301u32, 6u32);
+    let sizes = [rows, width].map(u32::to_be_bytes);
+    let pixels = (0..rows * width).map(|i| (i * 37 % 251) as u8);
+    let file = [&[0, 0, 8, 2], sizes.as_flattened()].concat();
+    std::fs::write(&path, file.into_iter().chain(pixels).collect::<Vec<u8>>()).expect("a file");
+    let labels = folder.path().join("labels");
+    let file = [&[0, 0, 8, 1], &rows.to_be_bytes()[..]].concat();
+    let classes = (0..rows).map(|i| (i * 7 % 23 / 8) as u8);
+    std::fs::write(&labels, file.into_iter().chain(classes).collect::<Vec<u8>>()).expect("a file");
+    let data = Dataset::stream_idx(&path, &labels).expect("sound files").with_memory(100 * 28);
+    assert!(data.windows().is_some());
+    let mut trainers = [0, 1].map(|_| {
+        let model = Model::input(width as usize).dense(6).relu().dropout(0.2).dense(3);
+        let device = Device::cuda(0).expect("a device");
+        Trainer::new(&model, Adam::new(0.01)).device(device).seed(3).build().expect("builds")
+    });
+    let before = parts_sent(&session);
+    // In three runs, the second of which begins and ends within a window and a part.
+    for steps in [10, 90, 1000] {
+        trainers[0].fit(&data, fit(2).step_limit(steps)).expect("trains");
+    }
+    assert!(parts_sent(&session) > before, "parts are sent");
+    let mut listener = Listener;
+    trainers[1].fit(&data, fit(2).callback(&mut listener)).expect("trains step by step");
+    assert_eq!(weights(&trainers[0]), weights(&trainers[1]));
+}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::stored::Stored;
 use crate::error::DataError;
 use crate::tensor::DType;
 
@@ -16,6 +17,8 @@ pub enum Values {
     F32(Vec<f32>),
     /// Indices: class labels or token numbers.
     U32(Vec<u32>),
+    /// Numbers or indices that stay in a file.
+    Stored(Stored),
 }
 
 impl Values {
@@ -24,6 +27,7 @@ impl Values {
         match self {
             Values::F32(v) => v.len(),
             Values::U32(v) => v.len(),
+            Values::Stored(v) => v.len(),
         }
     }
 
@@ -32,11 +36,18 @@ impl Values {
         self.len() == 0
     }
 
+    /// Whether it is known without looking that all indices are below a limit, as it is of a file's
+    /// that were looked at when it was opened.
+    pub(crate) fn all_indices_below(&self, limit: usize) -> bool {
+        matches!(self, Values::Stored(stored) if (stored.largest().0 as usize) < limit)
+    }
+
     /// Type of the elements.
     pub fn dtype(&self) -> DType {
         match self {
             Values::F32(_) => DType::F32,
             Values::U32(_) => DType::U32,
+            Values::Stored(v) => v.dtype(),
         }
     }
 }
@@ -113,10 +124,14 @@ impl Column {
             }),
             Values::U32(_) if self.categories.is_empty() => None,
             Values::U32(v) => {
-                let classes = self.categories.len();
-                v.iter().position(|&label| label as usize >= classes).map(|i| {
-                    (i, format!("label {} has no name, there are {classes} classes", v[i]))
-                })
+                let unnamed = v.iter().position(|&x| x as usize >= self.categories.len());
+                unnamed.map(|i| (i, self.unnamed(v[i])))
+            }
+            // Its elements were looked at when it was opened.
+            Values::Stored(v) => {
+                let (label, at) = v.largest();
+                let wrong = !self.categories.is_empty() && label as usize >= self.categories.len();
+                wrong.then(|| (at, self.unnamed(label)))
             }
         };
         fault.map_or(Ok(()), |(index, what)| {
@@ -125,22 +140,29 @@ impl Column {
         })
     }
 
+    fn unnamed(&self, label: u32) -> String {
+        format!("label {label} has no name, there are {} classes", self.categories.len())
+    }
+
     /// Names the classes of a target's labels "0", "1", ... if they have no names.
     pub(super) fn name_classes(&mut self) -> Result<(), DataError> {
-        let Values::U32(labels) = &*self.values else { return Ok(()) };
-        if !self.categories.is_empty() {
+        if self.dtype() != DType::U32 || !self.categories.is_empty() {
             return Ok(());
         }
-        let (row, &last) = labels
-            .iter()
-            .enumerate()
-            .max_by_key(|&(_, label)| label)
-            .expect("invariant: a dataset has rows");
+        let (last, at) = match &*self.values {
+            Values::F32(_) => return Ok(()),
+            Values::U32(labels) => {
+                let last = labels.iter().enumerate().max_by_key(|&(_, label)| label);
+                let (at, &last) = last.expect("invariant: a dataset has rows");
+                (last, at)
+            }
+            Values::Stored(stored) => stored.largest(),
+        };
         if last >= MAX_CLASSES {
             return Err(DataError::Invalid(format!(
                 "column `{}`, row {}: label {last} is too large; number the classes from 0",
                 self.name,
-                row / self.row_elements()
+                at / self.row_elements()
             )));
         }
         self.categories = (0..=last).map(|label| label.to_string()).collect();

@@ -9,6 +9,9 @@ use super::preprocessing::Preprocessing;
 use crate::error::DataError;
 use crate::tensor::DType;
 
+/// Bytes that training may hold of rows that stay in files, unless something else is said.
+const DEFAULT_MEMORY: usize = 1 << 30;
+
 fn check_names(what: &str, columns: &[Column]) -> Result<(), DataError> {
     let mut names = HashSet::new();
     match columns.iter().find(|column| !names.insert(&column.name)) {
@@ -70,16 +73,25 @@ impl Task {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    inputs: Vec<Column>,
-    targets: Vec<Column>,
-    /// Which rows of the columns, in which order; all of them if `None`.
-    rows: Option<Arc<[usize]>>,
-    len: usize,
+    pub(super) inputs: Vec<Column>,
+    pub(super) targets: Vec<Column>,
+    pub(super) rows: Selection,
+    pub(super) len: usize,
     /// One per row of the subset.
     pub(super) weights: Option<Arc<[f32]>>,
     /// One per row of the subset too.
     pub(super) groups: Option<Arc<[u32]>>,
     pub(super) preprocessing: Option<Arc<Preprocessing>>,
+    /// Bytes that training may hold of rows that stay in files.
+    pub(super) memory: usize,
+}
+
+/// Which rows of the columns a dataset has, in which order.
+#[derive(Clone, Debug)]
+pub(super) enum Selection {
+    /// As many as it has, from this one on.
+    From(usize),
+    These(Arc<[usize]>),
 }
 
 impl Dataset {
@@ -115,11 +127,12 @@ impl Dataset {
         Ok(Dataset {
             inputs,
             targets,
-            rows: None,
+            rows: Selection::From(0),
             len,
             weights: None,
             groups: None,
             preprocessing: None,
+            memory: DEFAULT_MEMORY,
         })
     }
 
@@ -188,7 +201,14 @@ impl Dataset {
             Bound::Unbounded => self.len,
         };
         let end = end.min(self.len);
-        self.subset((start.min(end)..end).collect())
+        let start = start.min(end);
+        let Selection::From(first) = self.rows else {
+            return self.subset((start..end).collect());
+        };
+        let weights = self.weights.as_ref().map(|weights| weights[start..end].into());
+        let groups = self.groups.as_ref().map(|groups| groups[start..end].into());
+        let rows = Selection::From(first + start);
+        Dataset { rows, len: end - start, weights, groups, ..self.clone() }
     }
 
     /// The rows of these indices, in this order; an index may come more than once.
@@ -207,11 +227,8 @@ impl Dataset {
         let groups =
             self.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row]).collect());
         let len = rows.len();
-        let rows = match &self.rows {
-            None => rows,
-            Some(base) => rows.into_iter().map(|row| base[row]).collect(),
-        };
-        Dataset { rows: Some(rows.into()), len, weights, groups, ..self.clone() }
+        let rows: Vec<usize> = rows.into_iter().map(|row| self.base_row(row)).collect();
+        Dataset { rows: Selection::These(rows.into()), len, weights, groups, ..self.clone() }
     }
 
     /// Copies rows of a column into `out`, row after row, indices as numbers (exact below 2^24).
@@ -231,6 +248,11 @@ impl Dataset {
             Values::U32(values) => {
                 self.gather(values, column.row_elements(), rows, out, |x| x as f32)
             }
+            Values::Stored(stored) => {
+                return self.runs(column.row_elements(), rows, out, |first, out| {
+                    stored.read_f32(first, out)
+                });
+            }
         }
         Ok(())
     }
@@ -246,13 +268,20 @@ impl Dataset {
         out: &mut [u32],
     ) -> Result<(), DataError> {
         let column = self.check_gather(column, rows, out.len())?;
-        let Values::U32(values) = &*column.values else {
-            return Err(DataError::Invalid(format!(
-                "column `{}` holds numbers where indices are asked for",
-                column.name
-            )));
-        };
-        self.gather(values, column.row_elements(), rows, out, |x| x);
+        match &*column.values {
+            Values::U32(values) => self.gather(values, column.row_elements(), rows, out, |x| x),
+            Values::Stored(stored) if stored.dtype() == DType::U32 => {
+                return self.runs(column.row_elements(), rows, out, |first, out| {
+                    stored.read_u32(first, out)
+                });
+            }
+            _ => {
+                return Err(DataError::Invalid(format!(
+                    "column `{}` holds numbers where indices are asked for",
+                    column.name
+                )));
+            }
+        }
         Ok(())
     }
 
@@ -272,14 +301,45 @@ impl Dataset {
         }
     }
 
-    /// The rows of the columns that are this subset; `None` for all in their order.
-    pub(super) fn base_rows(&self) -> Option<&[usize]> {
-        self.rows.as_deref()
+    /// Reads rows that follow each other in the columns at once, from the place of their first
+    /// element.
+    fn runs<B>(
+        &self,
+        per_row: usize,
+        mut rows: &[usize],
+        mut out: &mut [B],
+        read: impl Fn(usize, &mut [B]) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        while let Some(&row) = rows.first() {
+            let first = self.base_row(row);
+            let follow = rows.iter().zip(first..).take_while(|&(&r, at)| self.base_row(r) == at);
+            let count = follow.count();
+            let (run, rest) = out.split_at_mut(count * per_row);
+            read(first * per_row, run)?;
+            (rows, out) = (&rows[count..], rest);
+        }
+        Ok(())
+    }
+
+    /// All columns.
+    pub(super) fn columns(&self) -> impl Iterator<Item = (ColumnId, &Column)> {
+        let inputs = self.inputs.iter().enumerate().map(|(i, c)| (ColumnId::Input(i), c));
+        let targets = self.targets.iter().enumerate();
+        inputs.chain(targets.map(|(i, c)| (ColumnId::Target(i), c)))
+    }
+
+    /// Whether all rows of the columns are here, in their order.
+    pub(super) fn is_whole(&self) -> bool {
+        let all = self.inputs[0].values.len() == self.len * self.features();
+        matches!(self.rows, Selection::From(0)) && all
     }
 
     /// The row of the columns behind a row of this subset.
     pub(super) fn base_row(&self, row: usize) -> usize {
-        self.rows.as_ref().map_or(row, |rows| rows[row])
+        match &self.rows {
+            Selection::From(first) => first + row,
+            Selection::These(rows) => rows[row],
+        }
     }
 
     fn check_gather(
@@ -307,7 +367,7 @@ impl Dataset {
         Ok(column)
     }
 
-    fn check_rows(&self, rows: &[usize]) -> Result<(), DataError> {
+    pub(super) fn check_rows(&self, rows: &[usize]) -> Result<(), DataError> {
         match rows.iter().find(|&&row| row >= self.len) {
             None => Ok(()),
             Some(row) => Err(DataError::Invalid(format!(

@@ -3,63 +3,70 @@
 use xxhash_rust::xxh3::Xxh3;
 
 use super::column::{Column, Values};
-use super::dataset::Dataset;
+use super::dataset::{ColumnId, Dataset};
+use crate::error::DataError;
+use crate::tensor::DType;
 
 impl Dataset {
     /// xxh3 of everything a run sees, in order: names, sizes, classes, rows and weights. Two
-    /// datasets of the same content have the same fingerprint however they were made.
-    pub fn fingerprint(&self) -> u64 {
+    /// datasets of the same content have the same fingerprint however they were made. Some rows of a
+    /// file are read for it; of all of them it is known.
+    ///
+    /// # Errors
+    /// If rows stay in a file that can't be read any more.
+    pub fn fingerprint(&self) -> Result<u64, DataError> {
         let mut hash = Xxh3::new();
         number(&mut hash, self.len());
         for columns in [self.inputs(), self.targets()] {
             number(&mut hash, columns.len());
-            columns.iter().for_each(|column| self.hash_column(&mut hash, column));
+        }
+        for (id, column) in self.columns() {
+            describe(&mut hash, column);
+            hash.update(&self.content_hash(id, column)?.to_le_bytes());
         }
         let weights = self.weights().unwrap_or_default();
         number(&mut hash, weights.len());
         weights.iter().for_each(|weight| hash.update(&weight.to_le_bytes()));
-        hash.digest()
+        Ok(hash.digest())
     }
 
-    fn hash_column(&self, hash: &mut Xxh3, column: &Column) {
-        text(hash, &column.name);
-        text(hash, &column.dtype().to_string());
-        number(hash, column.row_shape.len());
-        column.row_shape.iter().for_each(|&size| number(hash, size));
-        number(hash, column.categories.len());
-        column.categories.iter().for_each(|name| text(hash, name));
-        match &*column.values {
-            Values::F32(values) => self.hash_rows(hash, values, column, f32::to_le_bytes),
-            Values::U32(values) => self.hash_rows(hash, values, column, u32::to_le_bytes),
+    /// xxh3 of the elements of a column's rows, as 32-bit little-endian words.
+    fn content_hash(&self, id: ColumnId, column: &Column) -> Result<u64, DataError> {
+        if let (Values::Stored(stored), true) = (&*column.values, self.is_whole()) {
+            return Ok(stored.hash());
         }
-    }
-
-    fn hash_rows<T: Copy>(
-        &self,
-        hash: &mut Xxh3,
-        values: &[T],
-        column: &Column,
-        bytes: impl Fn(T) -> [u8; 4],
-    ) {
         let per_row = column.row_elements();
-        let mut buffer = Vec::with_capacity(PIECE.max(per_row));
-        let mut take = |elements: &[T]| {
-            if buffer.len() + elements.len() > buffer.capacity() {
-                hash.update(buffer.as_flattened());
-                buffer.clear();
+        let piece = (PIECE / per_row).max(1);
+        let (mut hash, mut rows) = (Xxh3::new(), Vec::new());
+        let (mut numbers, mut indices) = (Vec::new(), Vec::new());
+        for first in (0..self.len()).step_by(piece) {
+            rows.clear();
+            rows.extend(first..self.len().min(first + piece));
+            if column.dtype() == DType::U32 {
+                indices.resize(rows.len() * per_row, 0);
+                self.gather_u32(id, &rows, &mut indices)?;
+                indices.iter().for_each(|x| hash.update(&x.to_le_bytes()));
+            } else {
+                numbers.resize(rows.len() * per_row, 0.0);
+                self.gather_f32(id, &rows, &mut numbers)?;
+                numbers.iter().for_each(|x| hash.update(&x.to_le_bytes()));
             }
-            buffer.extend(elements.iter().map(|x| bytes(*x)));
-        };
-        match self.base_rows() {
-            None => values.chunks(PIECE).for_each(take),
-            Some(rows) => rows.iter().for_each(|row| take(&values[row * per_row..][..per_row])),
         }
-        hash.update(buffer.as_flattened());
+        Ok(hash.digest())
     }
 }
 
+fn describe(hash: &mut Xxh3, column: &Column) {
+    text(hash, &column.name);
+    text(hash, &column.dtype().to_string());
+    number(hash, column.row_shape.len());
+    column.row_shape.iter().for_each(|&size| number(hash, size));
+    number(hash, column.categories.len());
+    column.categories.iter().for_each(|name| text(hash, name));
+}
+
 /// Elements that are hashed at a time.
-const PIECE: usize = 1024;
+const PIECE: usize = 16 * 1024;
 
 /// Length first, so that no two lists of texts look alike.
 fn text(hash: &mut Xxh3, text: &str) {

@@ -11,10 +11,14 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
-use super::column::Column;
+use super::column::{Column, Values};
 use super::dataset::Dataset;
+use super::decode::Coding;
 use super::gzip::{Source, read_error};
+use super::npy::ElementType;
+use super::stored::{Meaning, Place, Stored};
 use crate::error::DataError;
 
 /// More dimensions than this are refused.
@@ -45,22 +49,79 @@ impl Dataset {
         let (images_path, labels_path) = (images.as_ref(), labels.as_ref());
         let images = read(images_path)?;
         let labels = read(labels_path)?;
-        let fault = |path: &Path, message| Err(header_fault(&path.display().to_string(), message));
-        if images.sizes.len() < 2 {
-            return fault(images_path, format!("sizes {:?} are not those of images", images.sizes));
-        }
-        if labels.sizes.len() != 1 {
-            return fault(labels_path, format!("sizes {:?} are not those of labels", labels.sizes));
-        }
-        let (count, rows) = (labels.sizes[0], images.sizes[0]);
-        if count != rows {
-            return fault(labels_path, format!("{count} labels for {rows} images"));
-        }
+        check_sizes((images_path, &images.sizes), (labels_path, &labels.sizes))?;
         let pixels = images.elements.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
         let image = Column::numbers("image", &images.sizes[1..], pixels);
         let labels = labels.elements.into_iter().map(u32::from).collect();
         Dataset::new(vec![image], vec![Column::indices("label", &[], labels)])
     }
+
+    /// As [`Dataset::idx`], but the elements stay in the files and are read when they are needed, so
+    /// that they may be larger than memory: see [`Dataset::with_memory`]. The files are read once
+    /// here, to see that all is sound.
+    ///
+    /// # Errors
+    /// As [`Dataset::idx`], and if a file is gzipped.
+    pub fn stream_idx(
+        images: impl AsRef<Path>,
+        labels: impl AsRef<Path>,
+    ) -> Result<Dataset, DataError> {
+        let (images_path, labels_path) = (images.as_ref(), labels.as_ref());
+        let (images, pixels) = open(images_path)?;
+        let (sizes, labels) = open(labels_path)?;
+        check_sizes((images_path, &images), (labels_path, &sizes))?;
+        let column = |name: &str, sizes: &[usize], place, meaning| {
+            let values = Values::Stored(Stored::new(place, meaning, name)?);
+            Ok(Column::new(name.into(), sizes[1..].to_vec(), values, Vec::new()))
+        };
+        Dataset::new(
+            vec![column("image", &images, pixels, Meaning::Pixels)?],
+            vec![column("label", &sizes, labels, Meaning::Indices)?],
+        )
+    }
+}
+
+/// Whether these are the sizes of images and of their labels.
+fn check_sizes(images: (&Path, &[usize]), labels: (&Path, &[usize])) -> Result<(), DataError> {
+    let fault = |path: &Path, message| Err(header_fault(&path.display().to_string(), message));
+    if images.1.len() < 2 {
+        return fault(images.0, format!("sizes {:?} are not those of images", images.1));
+    }
+    if labels.1.len() != 1 {
+        return fault(labels.0, format!("sizes {:?} are not those of labels", labels.1));
+    }
+    let (count, rows) = (labels.1[0], images.1[0]);
+    if count != rows {
+        return fault(labels.0, format!("{count} labels for {rows} images"));
+    }
+    Ok(())
+}
+
+/// The sizes of an IDX file that is not gzipped, and its elements, which stay in it.
+fn open(path: &Path) -> Result<(Vec<usize>, Place), DataError> {
+    let failure = |source| DataError::Read { path: path.into(), source };
+    let file = File::open(path).map_err(failure)?;
+    let (name, length) = (path.display().to_string(), file.metadata().map_err(failure)?.len());
+    let start = |error| read_error(error, &name, false, "byte 0".into());
+    let Source { mut reader, gzip } = Source::new(io::BufReader::new(&file)).map_err(start)?;
+    if gzip {
+        let message = "rows of a gzipped file can't be read one by one; unpack it";
+        return Err(header_fault(&name, message.into()));
+    }
+    let (sizes, start) = read_sizes(&mut reader, false, &name)?;
+    drop(reader);
+    let claimed = sizes.iter().try_fold(1u64, |n, &size| n.checked_mul(u64::from(size)));
+    let found = length - start;
+    let Some(len) = claimed.filter(|&claimed| claimed == found) else {
+        let place = "the elements".into();
+        let message = format!("the header claims sizes {sizes:?}, there are {found} bytes");
+        return Err(DataError::Malformed { file: name, place, message });
+    };
+    let sizes: Vec<usize> = sizes.into_iter().map(|size| size as usize).collect();
+    let coding = Coding { element: ElementType::U8, big_endian: false };
+    let per_row = sizes[1..].iter().product::<usize>().max(1);
+    let (file, len) = (Arc::new(file), len as usize);
+    Ok((sizes, Place { file, path: name, start, len, per_row, coding }))
 }
 
 /// Reads an IDX file, gzip or not.

@@ -17,6 +17,7 @@ mod arrays;
 mod column;
 mod csv;
 mod dataset;
+mod decode;
 mod duplicates;
 mod fingerprint;
 #[cfg(any(feature = "images", feature = "audio"))]
@@ -28,6 +29,8 @@ mod preprocessing;
 mod recipe;
 mod report;
 mod split;
+mod stored;
+mod streaming;
 mod table;
 mod text;
 mod threads;
@@ -47,6 +50,8 @@ pub use preprocessing::{
 };
 pub use recipe::{ColumnRecipe, Distribution, Encoding, Impute, Recipe, Scale};
 pub use report::{ColumnReport, Suspicion, TableReport, WordCount};
+pub use stored::Stored;
+pub use streaming::{Held, Windows};
 pub use table::{Kind, Table, TableColumn};
 pub use vocabulary::{Vocabulary, read_text};
 

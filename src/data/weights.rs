@@ -1,8 +1,8 @@
 //! Sample weights, and class weights as a way to make them.
 
-use super::column::Values;
-use super::dataset::Dataset;
+use super::dataset::{ColumnId, Dataset};
 use crate::error::DataError;
+use crate::tensor::DType;
 
 impl Dataset {
     /// One weight per row, if there are any.
@@ -78,10 +78,12 @@ impl Dataset {
     /// # Errors
     /// If the first target is not one label per row.
     pub(super) fn labels(&self) -> Result<Vec<u32>, DataError> {
-        let target = self.targets().first();
-        match target.map(|target| (&*target.values, target.row_elements())) {
-            Some((Values::U32(labels), 1)) => {
-                Ok((0..self.len()).map(|row| labels[self.base_row(row)]).collect())
+        match self.targets().first() {
+            Some(target) if target.dtype() == DType::U32 && target.row_elements() == 1 => {
+                let rows: Vec<usize> = (0..self.len()).collect();
+                let mut labels = vec![0; rows.len()];
+                self.gather_u32(ColumnId::Target(0), &rows, &mut labels)?;
+                Ok(labels)
             }
             _ => Err(DataError::Invalid(
                 "this needs a first target of one class label per row".into(),

@@ -87,11 +87,12 @@ pub type Fill<'a> = dyn FnMut(BufferId, Range<usize>, FeedMut<'_>) -> crate::Res
 /// An executor that can hold data and train many steps without the host.
 pub trait Resident {
     /// Makes room for all rows that a plan reads, or, where they do not fit, for parts. Bursts that
-    /// were not collected are forgotten.
+    /// were not collected are forgotten. There are only parts where `parts` asks for them, as of rows
+    /// that come in an order which the device can't compute.
     ///
     /// # Errors
     /// The device's.
-    fn hold(&mut self, plan: PlanId, rows: usize) -> Result<Holding, DeviceError>;
+    fn hold(&mut self, plan: PlanId, rows: usize, parts: bool) -> Result<Holding, DeviceError>;
 
     /// Lets `fill` write all rows, some of a feed at a time, where there is room for all.
     ///

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use super::evaluation::weight_sum;
 use super::filling::Filling;
-use super::fit::{Epoch, SHUFFLE};
+use super::fit::Epoch;
 use super::options::Fit;
 use super::progress::Display;
-use super::rows::Rows;
-use super::session::{LoadedPlan, Session, Source, gather};
+use super::rows::{Order, Rows};
+use super::session::{LoadedPlan, Session, Source, gather, gather_at};
+use super::supply::Supply;
 use super::trainer::Trainer;
 use crate::data::Dataset;
 use crate::error::{DataError, Result, TrainError};
 use crate::exec::{Holding, Part, QUEUE, Resident, SENT};
 use crate::op::{BufferId, Live};
-use crate::random::Permutation;
 
 /// The epoch at hand, and how it is trained.
 pub(super) struct At<'a, 'f> {
@@ -26,14 +26,14 @@ pub(super) struct At<'a, 'f> {
     pub(super) fit: &'a Fit<'f>,
     pub(super) plan: usize,
     pub(super) epoch: &'a Epoch,
-    pub(super) order: &'a Permutation,
+    pub(super) order: &'a Order,
 }
 
 impl At<'_, '_> {
     /// The rows of the batch that begins at a place of the epoch.
     fn batch(&self, start: usize) -> Rows {
         let end = self.data.len().min(start + self.fit.batch);
-        Rows::new(self.fit.shuffle.then(|| self.order.clone()), start..end)
+        Rows::new(self.order.clone(), start..end)
     }
 }
 
@@ -121,7 +121,7 @@ impl Trainer {
         }
         let (session, loaded) = self.split_plan(plan);
         match session.executor.resident() {
-            Some(resident) => Ok(resident.hold(loaded.id, data.len())?),
+            Some(resident) => Ok(resident.hold(loaded.id, data.len(), data.windows().is_some())?),
             None => Ok(Holding::Nothing),
         }
     }
@@ -146,46 +146,63 @@ impl Trainer {
                 Ok(Some(Bursts::new(QUEUE, None)))
             }
             Holding::Parts { steps, parts } => {
-                let mut indices = Vec::new();
+                let mut supply = self.supply(data, fit, scope)?;
                 let fill = move |part: &mut dyn Part, rows: &Rows| {
-                    rows.write(&mut indices);
-                    for (feed, source) in &sources {
-                        gather(data, *source, &indices, part.feed(*feed, indices.len()))?;
-                    }
-                    Ok(())
+                    let all = rows.places().len();
+                    supply.each(rows, |data, rows, at| {
+                        for (feed, source) in &sources {
+                            gather_at(data, *source, rows, part.feed(*feed, all), (at, all))?;
+                        }
+                        Ok(())
+                    })
                 };
-                let to_come = self.upcoming(data.len(), fit, steps);
+                let to_come = self.upcoming(data, fit, steps);
                 let filling = Filling::new(scope, fill, to_come, parts)?;
                 Ok(Some(Bursts::new(steps, Some(filling))))
             }
         }
     }
 
-    /// The rows of all bursts to come.
-    fn upcoming(
+    /// The rows of the run to come, in their order.
+    pub(super) fn supply<'scope, 'data>(
         &mut self,
-        rows: usize,
+        data: &'data Dataset,
+        fit: &Fit<'_>,
+        scope: &'scope Scope<'scope, 'data>,
+    ) -> Result<Supply<'scope>> {
+        let (seed, shuffle, begun) = (self.seed, fit.shuffle, self.state.epochs);
+        let (epoch, batch) = (self.run().epoch, self.run().batch);
+        let epochs = (epoch as u64..fit.epochs as u64).map(move |epoch| begun + epoch);
+        let orders = epochs.map(move |epoch| Order::new(data, shuffle, seed, epoch));
+        let first = batch.saturating_mul(fit.batch.saturating_mul(fit.accumulate));
+        Supply::new(scope, data, orders, first, fit.loading_threads)
+    }
+
+    /// The rows of all bursts to come.
+    fn upcoming<'data>(
+        &mut self,
+        data: &'data Dataset,
         fit: &Fit<'_>,
         most: usize,
-    ) -> impl Iterator<Item = Rows> + use<> {
+    ) -> impl Iterator<Item = Rows> + use<'data> {
         let (seed, epochs, batch) = (self.seed, self.state.epochs, fit.batch);
-        let (shuffle, last, steps) = (fit.shuffle, fit.epochs, rows.div_ceil(batch));
+        let (shuffle, last, steps) = (fit.shuffle, fit.epochs, data.len().div_ceil(batch));
         let (mut epoch, mut first) = (self.run().epoch, self.run().batch);
         let mut left = at_most(fit.step_limit);
+        let mut order = Order::new(data, shuffle, seed, epochs + epoch as u64);
         std::iter::from_fn(move || {
             if first == steps {
                 (epoch, first) = (epoch + 1, 0);
+                order = Order::new(data, shuffle, seed, epochs + epoch as u64);
             }
             let count = (steps - first).min(left).min(most);
             if epoch >= last || count == 0 {
                 return None;
             }
-            let number = epochs + epoch as u64;
-            let order = shuffle.then(|| Permutation::new(seed, SHUFFLE, number, rows as u64));
-            let places = first * batch..rows.min((first + count) * batch);
+            let places = first * batch..data.len().min((first + count) * batch);
             first += count;
             left -= count;
-            Some(Rows::new(order, places))
+            Some(Rows::new(order.clone(), places))
         })
     }
 
@@ -209,7 +226,7 @@ impl Trainer {
                 return Err(error);
             }
         }
-        display.waited(bursts.take_waited());
+        display.waited += bursts.take_waited();
         self.collect_burst(at, bursts, display)
     }
 
@@ -332,18 +349,28 @@ impl Trainer {
         self.write_scalars(rate)?;
         let start = (self.run().batch + ahead) * at.fit.batch;
         let rows = at.batch(start);
-        let weight = weight_sum(at.data, rows.iter());
+        let weight = weight_of(at.data, &rows);
         self.session.set_share(weight, 1)?;
         self.session.set_first(true)?;
         self.state.step += 1;
         self.state.pass += 1;
         let live = Live { rows: rows.places().len(), seed: self.seed, step: self.state.pass };
-        let order = at.fit.shuffle.then_some(at.order);
+        let order = at.order.permutation();
         let (session, loaded) = self.split_plan(at.plan);
         let resident = session.resident();
         resident.queue(loaded.id, &live, start as u64, order);
         Ok(weight)
     }
+}
+
+/// Sum of the weights of some rows.
+fn weight_of(data: &Dataset, rows: &Rows) -> f64 {
+    let mut indices = Vec::new();
+    if data.weights().is_none() {
+        return rows.places().len() as f64;
+    }
+    rows.write(&mut indices);
+    weight_sum(data, indices.into_iter())
 }
 
 /// A limit of steps as a number of them.

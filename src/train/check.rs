@@ -87,6 +87,9 @@ fn check_indices(
             ColumnId::Input(i) => &data.inputs()[i],
             ColumnId::Target(i) => &data.targets()[i],
         };
+        if column.values.all_indices_below(limit) {
+            continue;
+        }
         let mut indices = vec![0; column.row_elements()];
         for row in 0..data.len() {
             data.gather_u32(id, &[row], &mut indices)?;

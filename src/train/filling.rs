@@ -89,6 +89,7 @@ mod tests {
     use crate::error::DataError;
     use crate::exec::FeedMut;
     use crate::op::BufferId;
+    use crate::train::rows::Order;
 
     struct Numbers(Vec<u32>);
 
@@ -105,12 +106,12 @@ mod tests {
 
     /// Bursts of ten rows, in their order.
     fn tens(count: usize) -> impl Iterator<Item = Rows> {
-        (0..count).map(|i| Rows::new(None, 10 * i..10 * (i + 1)))
+        (0..count).map(|i| Rows::new(Order::Own, 10 * i..10 * (i + 1)))
     }
 
     fn fill(part: &mut dyn Part, rows: &Rows) -> Result<()> {
-        if let FeedMut::U32(to) = part.feed(BufferId(0), rows.iter().len()) {
-            to.iter_mut().zip(rows.iter()).for_each(|(to, row)| *to = row as u32);
+        if let FeedMut::U32(to) = part.feed(BufferId(0), rows.places().len()) {
+            to.iter_mut().zip(rows.places()).for_each(|(to, row)| *to = row as u32);
         }
         Ok(())
     }

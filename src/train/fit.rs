@@ -1,7 +1,7 @@
 //! The loop over epochs and steps.
 
 use std::thread::Scope;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::burst::{At, at_most};
 use super::callback::{Flow, StepReport};
@@ -11,17 +11,14 @@ use super::history::{EpochRecord, History, Stop};
 use super::interrupt;
 use super::options::Fit;
 use super::progress::Display;
-use super::rows::Rows;
+use super::rows::{Order, Rows};
 use super::state::{Best, Run};
+use super::supply::Supply;
 use super::trainer::Trainer;
 use crate::data::Dataset;
 use crate::error::{Result, TrainError};
 use crate::op::Live;
 use crate::optim::OptimizerStep;
-use crate::random::Permutation;
-
-/// Stream of the keyed permutation of rows.
-pub(super) const SHUFFLE: u32 = 0;
 
 /// Sizes of one epoch.
 pub(super) struct Epoch {
@@ -43,6 +40,8 @@ impl Trainer {
         if fit.dry_run {
             return self.dry_run(data, fit);
         }
+        let held = held(data, &fit)?;
+        let data = held.as_ref().unwrap_or(data);
         let plan = self.prepare(data, &fit)?;
         self.begin_run(data, &mut fit)?;
         self.preprocessing = data.preprocessing().cloned();
@@ -73,12 +72,16 @@ impl Trainer {
         let mut display = Display::new(fit.progress, fit.epochs);
         let mut left = fit.step_limit;
         let mut bursts = self.bursts(data, fit, plan, scope)?;
+        let mut supply = match bursts {
+            Some(_) => None,
+            None => Some(self.supply(data, fit, scope)?),
+        };
         let mut indices = Vec::with_capacity(step_rows.min(data.len()));
         while self.run().epoch < fit.epochs && !self.run().stopped {
             display.begin_epoch();
             let (started, first) = (Instant::now(), self.run().batch);
             let number = self.state.epochs + self.run().epoch as u64;
-            let order = Permutation::new(self.seed, SHUFFLE, number, epoch.rows as u64);
+            let order = Order::new(data, fit.shuffle, self.seed, number);
             while self.run().batch < epoch.steps {
                 let at = At { data, fit, plan, epoch: &epoch, order: &order };
                 let (taken, flow) = if let Some(bursts) = &mut bursts {
@@ -86,8 +89,9 @@ impl Trainer {
                 } else {
                     let start = self.run().batch * step_rows;
                     let end = epoch.rows.min(start + step_rows);
-                    Rows::new(fit.shuffle.then(|| order.clone()), start..end).write(&mut indices);
-                    let loss = self.step(data, fit, plan, &epoch, &indices)?;
+                    let rows = Rows::new(order.clone(), start..end);
+                    let loss = self.supplied_step(&at, supply.as_mut(), &rows, &mut indices)?;
+                    display.waited += std::mem::take(&mut self.fed);
                     let run = self.run();
                     display.step(run.epoch + 1, run.batch, epoch.steps, loss);
                     (1, self.call_step(fit, loss, &epoch)?)
@@ -114,6 +118,29 @@ impl Trainer {
         Ok(if self.run().stopped { Stop::EarlyStopping } else { Stop::Finished })
     }
 
+    /// One update on these rows, which are in memory or come from the windows at hand. `indices` is
+    /// room for their numbers.
+    fn supplied_step(
+        &mut self,
+        at: &At<'_, '_>,
+        supply: Option<&mut Supply<'_>>,
+        rows: &Rows,
+        indices: &mut Vec<usize>,
+    ) -> Result<f64> {
+        let begun = Instant::now();
+        let held = supply.map(|supply| supply.held(rows)).transpose()?.flatten();
+        match &held {
+            Some(held) => {
+                indices.clear();
+                indices.extend(0..held.len());
+            }
+            None => rows.write(indices),
+        }
+        self.fed += begun.elapsed();
+        let data = held.as_ref().unwrap_or(at.data);
+        self.step(data, at.fit, at.plan, at.epoch, indices)
+    }
+
     /// One update on these rows: as many passes as there are batches in them.
     pub(super) fn step(
         &mut self,
@@ -131,12 +158,15 @@ impl Trainer {
         let passes = rows.len().div_ceil(fit.batch);
         self.session.set_share(weight, passes)?;
         let (seed, mut pass, mut loss) = (self.seed, self.state.pass, 0.0);
+        let mut fed = Duration::ZERO;
         for (i, batch) in rows.chunks(fit.batch).enumerate() {
             pass += 1;
             let live = Live { rows: batch.len(), seed, step: pass };
             self.session.set_first(i == 0)?;
             let (session, loaded) = self.split_plan(plan);
+            let begun = Instant::now();
             session.feed(loaded, data, batch)?;
+            fed += begun.elapsed();
             let end =
                 if i + 1 == passes { loaded.plan.update.end } else { loaded.plan.backward.end };
             session.executor.run(loaded.id, 0..end, &live)?;
@@ -156,6 +186,7 @@ impl Trainer {
                 return Err(self.not_finite(loss, rate, layer));
             }
         }
+        self.fed += fed;
         self.state.pass = pass;
         self.state.step += 1;
         self.account(loss, weight);
@@ -246,6 +277,7 @@ impl Trainer {
             metrics: vec![],
             seconds: 0.0,
             rows_per_second: rows as f64 / trained.max(1e-9),
+            waited_seconds: display.waited.as_secs_f64(),
         };
         if let Some(validation) = &fit.validation {
             let evaluation = self.evaluate_metrics(validation, fit.metrics.as_deref())?;
@@ -318,6 +350,13 @@ impl Trainer {
             None => Ok(()),
         }
     }
+}
+
+/// Data that stays in files but fits into what may be held, in memory.
+fn held(data: &Dataset, fit: &Fit<'_>) -> Result<Option<Dataset>> {
+    let fits = data.is_streamed() && data.windows().is_none();
+    let all = fits.then(|| data.load(std::slice::from_ref(&(0..data.len())), fit.loading_threads));
+    Ok(all.transpose()?)
 }
 
 /// Whether training stops between two steps.

@@ -25,6 +25,10 @@ pub struct EpochRecord {
     pub seconds: f64,
     /// Training rows per second, validation excluded.
     pub rows_per_second: f64,
+    /// Of these seconds, those in which training waited for rows: for windows of a file, for parts
+    /// that a thread fills, or, where no thread does, while a batch was gathered.
+    #[serde(default)]
+    pub waited_seconds: f64,
 }
 
 impl EpochRecord {
@@ -66,6 +70,12 @@ impl History {
     /// The last finished epoch.
     pub fn last(&self) -> Option<&EpochRecord> {
         self.epochs.last()
+    }
+
+    /// The share of all seconds in which training waited for rows, from 0 to 1.
+    pub fn waited(&self) -> f64 {
+        let sum = |of: fn(&EpochRecord) -> f64| self.epochs.iter().map(of).sum::<f64>();
+        sum(|e| e.waited_seconds) / sum(|e| e.seconds).max(f64::MIN_POSITIVE)
     }
 
     /// The records as CSV with a header.
@@ -117,6 +127,11 @@ impl fmt::Display for History {
             )?;
         }
         let seconds: f64 = self.epochs.iter().map(|e| e.seconds).sum();
-        write!(f, "{} epochs in {seconds:.1} s", self.epochs.len())
+        let share = 100.0 * self.waited();
+        write!(
+            f,
+            "{} epochs in {seconds:.1} s, waited for data {share:.1} % of the time",
+            self.epochs.len()
+        )
     }
 }

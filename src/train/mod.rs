@@ -19,6 +19,7 @@ mod rows;
 mod run;
 mod session;
 mod state;
+mod supply;
 mod trained;
 mod trainer;
 mod trial;

@@ -1,13 +1,14 @@
 //! What one call of `fit` is asked for.
 
 use std::collections::BTreeMap;
+use std::thread;
 
 use super::callback::{Callback, EarlyStopping};
 use super::checkpoint::Checkpoints;
 use super::evaluation::default_metrics;
 use super::progress::Progress;
 use crate::data::Dataset;
-use crate::error::TrainError;
+use crate::error::{DataError, TrainError};
 use crate::metric::Metric;
 use crate::optim::schedule::{Plateau, Schedule};
 
@@ -35,6 +36,7 @@ pub struct Fit<'a> {
     pub(super) training_metrics: bool,
     pub(super) dry_run: bool,
     pub(super) tune: bool,
+    pub(super) loading_threads: usize,
 }
 
 impl<'a> Fit<'a> {
@@ -58,6 +60,7 @@ impl<'a> Fit<'a> {
             training_metrics: false,
             dry_run: false,
             tune: false,
+            loading_threads: thread::available_parallelism().map_or(1, |n| n.get().min(4)),
         }
     }
 
@@ -152,6 +155,12 @@ impl<'a> Fit<'a> {
         Fit { tune, ..self }
     }
 
+    /// Threads that read data which stays in files, ahead of training; default one for each core, at
+    /// most 4. Their number changes no result.
+    pub fn loading_threads(self, threads: usize) -> Self {
+        Fit { loading_threads: threads.max(1), ..self }
+    }
+
     /// Lists everything that is wrong.
     pub(super) fn check(&self, data: &Dataset) -> Result<(), TrainError> {
         let mut problems = Vec::new();
@@ -206,7 +215,8 @@ impl<'a> Fit<'a> {
     }
 
     /// The options that a resumed run must share, by name.
-    pub(super) fn fingerprint(&self) -> BTreeMap<String, String> {
+    pub(super) fn fingerprint(&self) -> Result<BTreeMap<String, String>, DataError> {
+        let validation = self.validation.as_ref().map(Dataset::fingerprint).transpose()?;
         let pairs = [
             ("batch", self.batch.to_string()),
             ("accumulate", self.accumulate.to_string()),
@@ -217,8 +227,8 @@ impl<'a> Fit<'a> {
             ("metrics", format!("{:?}", self.metrics)),
             ("reduce_on_plateau", format!("{:?}", self.plateau)),
             ("training_metrics", self.training_metrics.to_string()),
-            ("validation", format!("{:x?}", self.validation.as_ref().map(Dataset::fingerprint))),
+            ("validation", format!("{validation:x?}")),
         ];
-        pairs.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+        Ok(pairs.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
     }
 }

@@ -22,8 +22,8 @@ pub(super) struct Display {
     epochs: usize,
     drawn: Option<Instant>,
     started: Instant,
-    /// In this epoch, for rows.
-    waited: Duration,
+    /// In this epoch, for rows: time that the device may have had nothing to do.
+    pub(super) waited: Duration,
 }
 
 const WIDTH: usize = 20;
@@ -45,11 +45,6 @@ impl Display {
     pub(super) fn begin_epoch(&mut self) {
         self.started = Instant::now();
         self.waited = Duration::ZERO;
-    }
-
-    /// Counts time that the device may have had nothing to do, since its rows were not there.
-    pub(super) fn waited(&mut self, time: Duration) {
-        self.waited += time;
     }
 
     /// Draws the bar, at most every 100 milliseconds.
@@ -102,7 +97,7 @@ impl Display {
 /// The share of an epoch that rows were waited for, if it is worth a word.
 fn waiting(waited: Duration, seconds: f64) -> String {
     let percent = 100.0 * waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE);
-    if percent > 1.0 { format!("  waited for rows {percent:.0} %") } else { String::new() }
+    if percent > 1.0 { format!("  waited for data {percent:.0} %") } else { String::new() }
 }
 
 #[cfg(test)]
@@ -111,7 +106,7 @@ mod tests {
 
     #[test]
     fn waiting_is_told_above_one_percent() {
-        assert_eq!(waiting(Duration::from_millis(125), 1.0), "  waited for rows 12 %");
+        assert_eq!(waiting(Duration::from_millis(125), 1.0), "  waited for data 12 %");
         assert_eq!(waiting(Duration::from_millis(10), 1.0), "");
         assert_eq!(waiting(Duration::ZERO, 0.0), "");
     }

@@ -1,18 +1,152 @@
 //! Which rows of the data some steps of an epoch take.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::data::{self, Dataset};
 use crate::random::Permutation;
+
+/// Stream of the keyed permutation of rows.
+const SHUFFLE: u32 = 0;
+/// Stream of the order of chunks.
+const CHUNKS: u32 = 0x6368_6e6b;
+/// Stream of the orders within windows.
+const WINDOWS: u32 = 0x7769_6e64;
+
+/// The order of an epoch.
+#[derive(Clone)]
+pub(super) enum Order {
+    /// The data's own.
+    Own,
+    /// Of all rows at once.
+    Shuffled(Permutation),
+    /// Window by window.
+    Windows(Arc<Windows>),
+}
+
+impl Order {
+    /// The order of an epoch of the trainer's.
+    pub(super) fn new(data: &Dataset, shuffle: bool, seed: u64, epoch: u64) -> Order {
+        match data.windows() {
+            Some(sizes) => {
+                let key = shuffle.then_some((seed, epoch));
+                Order::Windows(Arc::new(Windows::new(data.len(), sizes, key)))
+            }
+            None if shuffle => {
+                Order::Shuffled(Permutation::new(seed, SHUFFLE, epoch, data.len() as u64))
+            }
+            None => Order::Own,
+        }
+    }
+
+    /// The order of all rows at once, which a device can compute.
+    pub(super) fn permutation(&self) -> Option<&Permutation> {
+        match self {
+            Order::Shuffled(order) => Some(order),
+            _ => None,
+        }
+    }
+}
+
+/// An order of rows of which a window is held at a time. Chunks come in the order of a permutation;
+/// a window is some that follow each other in it; within a window rows are permuted. All of it is
+/// computed from seed and epoch, so a place of an epoch is a row, and a row a byte of its file.
+pub(super) struct Windows {
+    rows: usize,
+    sizes: data::Windows,
+    /// In the order of their windows, and in the file's within one.
+    chunks: Vec<usize>,
+    /// The first place of each window.
+    starts: Vec<usize>,
+    /// Seed and epoch, where rows are shuffled.
+    key: Option<(u64, u64)>,
+}
+
+impl Windows {
+    fn new(rows: usize, sizes: data::Windows, key: Option<(u64, u64)>) -> Windows {
+        let mut chunks: Vec<usize> = (0..rows.div_ceil(sizes.chunk)).collect();
+        if let Some((seed, epoch)) = key {
+            let order = Permutation::new(seed, CHUNKS, epoch, chunks.len() as u64);
+            order.fill(0, &mut chunks);
+        }
+        let (mut starts, mut place) = (vec![], 0);
+        for window in chunks.chunks_mut(sizes.chunks) {
+            starts.push(place);
+            window.sort_unstable();
+            let whole = window.len() * sizes.chunk;
+            let last = window[window.len() - 1];
+            // Only the data's last chunk may be short.
+            place += whole - ((last + 1) * sizes.chunk).saturating_sub(rows);
+        }
+        Windows { rows, sizes, chunks, starts, key }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The window of a place.
+    pub(super) fn at(&self, place: usize) -> usize {
+        self.starts.partition_point(|&start| start <= place) - 1
+    }
+
+    /// The places of a window.
+    pub(super) fn places(&self, window: usize) -> Range<usize> {
+        let end = self.starts.get(window + 1).copied();
+        self.starts[window]..end.unwrap_or(self.rows)
+    }
+
+    /// The rows of the data that a window is made of, in the order in which they are held.
+    pub(super) fn ranges(&self, window: usize) -> Vec<Range<usize>> {
+        let range = |&chunk: &usize| {
+            let first = chunk * self.sizes.chunk;
+            first..self.rows.min(first + self.sizes.chunk)
+        };
+        self.of(window).iter().map(range).collect()
+    }
+
+    fn of(&self, window: usize) -> &[usize] {
+        let first = window * self.sizes.chunks;
+        &self.chunks[first..self.chunks.len().min(first + self.sizes.chunks)]
+    }
+
+    /// Which of a window's held rows stand at some of its places.
+    pub(super) fn write(&self, window: usize, places: Range<usize>, rows: &mut Vec<usize>) {
+        let all = self.places(window);
+        let first = places.start - all.start;
+        rows.clear();
+        rows.extend(first..first + places.len());
+        if let Some((seed, epoch)) = self.key {
+            let step = epoch << 24 | window as u64;
+            Permutation::new(seed, WINDOWS, step, all.len() as u64).fill(first as u64, rows);
+        }
+    }
+
+    /// The places of a stretch of the epoch, window by window.
+    pub(super) fn split(
+        &self,
+        places: Range<usize>,
+    ) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let mut left = places;
+        std::iter::from_fn(move || {
+            let window = (!left.is_empty()).then(|| self.at(left.start))?;
+            let end = left.end.min(self.places(window).end);
+            let stretch = left.start..end;
+            left.start = end;
+            Some((window, stretch))
+        })
+    }
+}
 
 /// The rows at some places of an epoch.
 pub(super) struct Rows {
-    /// The epoch's order, if it is not the data's own.
-    order: Option<Permutation>,
+    order: Order,
     places: Range<usize>,
 }
 
 impl Rows {
-    pub(super) fn new(order: Option<Permutation>, places: Range<usize>) -> Rows {
+    pub(super) fn new(order: Order, places: Range<usize>) -> Rows {
         Rows { order, places }
     }
 
@@ -20,18 +154,27 @@ impl Rows {
         self.places.clone()
     }
 
-    /// One by one, for who may not need them.
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = usize> {
-        let order = self.order.as_ref();
-        self.places.clone().map(move |i| order.map_or(i, |order| order.get(i as u64) as usize))
+    pub(super) fn order(&self) -> &Order {
+        &self.order
     }
 
     /// All of them, in place of what `rows` held.
     pub(super) fn write(&self, rows: &mut Vec<usize>) {
         rows.clear();
-        rows.extend(self.places.clone());
-        if let Some(order) = &self.order {
-            order.fill(self.places.start as u64, rows);
+        match &self.order {
+            Order::Own => rows.extend(self.places.clone()),
+            Order::Shuffled(order) => {
+                rows.extend(self.places.clone());
+                order.fill(self.places.start as u64, rows);
+            }
+            Order::Windows(windows) => {
+                let (mut held, size) = (vec![], windows.sizes.chunk);
+                for (window, places) in windows.split(self.places.clone()) {
+                    windows.write(window, places, &mut held);
+                    let chunks = windows.of(window);
+                    rows.extend(held.iter().map(|at| chunks[at / size] * size + at % size));
+                }
+            }
         }
     }
 }
@@ -40,15 +183,56 @@ impl Rows {
 mod tests {
     use super::*;
 
+    fn windows(rows: usize, chunk: usize, chunks: usize, epoch: Option<u64>) -> Windows {
+        Windows::new(rows, data::Windows { chunk, chunks }, epoch.map(|epoch| (7, epoch)))
+    }
+
+    fn rows(windows: Windows, places: Range<usize>) -> Vec<usize> {
+        let mut rows = vec![7];
+        Rows::new(Order::Windows(Arc::new(windows)), places).write(&mut rows);
+        rows
+    }
+
     #[test]
-    fn both_ways_tell_the_same_rows() {
-        let order = Permutation::new(1, 2, 3, 700);
-        for order in [None, Some(order)] {
-            let rows = Rows::new(order, 13..613);
-            let mut written = vec![7];
-            rows.write(&mut written);
-            assert_eq!(rows.iter().collect::<Vec<_>>(), written);
-            assert_eq!((rows.iter().len(), rows.places()), (600, 13..613));
+    fn each_row_comes_once_in_windows_too() {
+        for (all, chunk, chunks) in [(1, 1, 1), (103, 4, 3), (103, 1, 7), (96, 4, 8), (103, 50, 1)]
+        {
+            for epoch in 0..9 {
+                let order = rows(windows(all, chunk, chunks, Some(epoch)), 0..all);
+                let mut sorted = order.clone();
+                sorted.sort_unstable();
+                assert_eq!(sorted, (0..all).collect::<Vec<_>>(), "{all} {chunk} {chunks}");
+                // What is at a place does not depend on where one begins.
+                let middle = all / 3..all / 2 + 1;
+                let again = rows(windows(all, chunk, chunks, Some(epoch)), middle.clone());
+                assert_eq!(again, order[middle]);
+            }
+            assert_eq!(
+                rows(windows(all, chunk, chunks, None), 0..all),
+                (0..all).collect::<Vec<_>>()
+            );
         }
+        let of = |epoch| rows(windows(103, 4, 3, Some(epoch)), 0..103);
+        assert_ne!(of(0), of(1));
+    }
+
+    #[test]
+    fn a_window_is_what_its_ranges_hold() {
+        let windows = windows(103, 4, 3, Some(5));
+        assert_eq!(windows.count(), 9);
+        let mut begin = 0;
+        for window in 0..9 {
+            let places = windows.places(window);
+            assert_eq!(places.start, begin);
+            begin = places.end;
+            let held: Vec<usize> = windows.ranges(window).into_iter().flatten().collect();
+            assert_eq!(held.len(), places.len());
+            let mut local = vec![];
+            windows.write(window, places.clone(), &mut local);
+            let order = rows(super::Windows::new(103, windows.sizes, windows.key), places.clone());
+            assert_eq!(local.iter().map(|&at| held[at]).collect::<Vec<_>>(), order);
+            assert!(places.into_iter().all(|place| windows.at(place) == window));
+        }
+        assert_eq!(begin, 103);
     }
 }

@@ -30,8 +30,9 @@ impl Trainer {
 
     /// Begins a run, or checks that one at hand can go on with these options.
     pub(super) fn begin_run(&mut self, data: &Dataset, fit: &mut Fit<'_>) -> Result<()> {
-        let fingerprint = data.fingerprint();
-        let mut options = fit.fingerprint();
+        let fingerprint = data.fingerprint()?;
+        let mut options = fit.fingerprint()?;
+        options.insert("windows".into(), format!("{:?}", data.windows()));
         options.insert("loss".into(), self.loss_fingerprint(data)?);
         let Some(run) = &self.state.run else {
             self.state.run = Some(Run {

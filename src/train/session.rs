@@ -265,12 +265,14 @@ impl Session {
         mut each: impl FnMut(&Session, usize, usize) -> Result<()>,
     ) -> Result<()> {
         self.check(plan, data)?;
-        let all: Vec<usize> = (0..data.len()).collect();
-        for batch in all.chunks(plan.plan.capacity) {
-            self.feed(plan, data, batch)?;
+        let mut batch = Vec::with_capacity(plan.plan.capacity.min(data.len()));
+        for first in (0..data.len()).step_by(plan.plan.capacity) {
+            batch.clear();
+            batch.extend(first..data.len().min(first + plan.plan.capacity));
+            self.feed(plan, data, &batch)?;
             let live = Live { rows: batch.len(), seed, step: 0 };
             self.executor.run(plan.id, plan.plan.forward.clone(), &live)?;
-            each(self, batch[0], batch.len())?;
+            each(self, first, batch.len())?;
         }
         Ok(())
     }
@@ -335,6 +337,31 @@ pub(super) fn gather(
         }
         (Source::Weights, FeedMut::U32(_)) => Ok(()),
     }
+}
+
+/// Copies rows to place `at` of a target of `all` rows.
+pub(super) fn gather_at(
+    data: &Dataset,
+    source: Source,
+    rows: &[usize],
+    target: FeedMut<'_>,
+    (at, all): (usize, usize),
+) -> Result<(), DataError> {
+    let range = |elements: usize| {
+        let width = elements / all;
+        at * width..(at + rows.len()) * width
+    };
+    let target = match target {
+        FeedMut::F32(target) => {
+            let range = range(target.len());
+            FeedMut::F32(&mut target[range])
+        }
+        FeedMut::U32(target) => {
+            let range = range(target.len());
+            FeedMut::U32(&mut target[range])
+        }
+    };
+    gather(data, source, rows, target)
 }
 
 fn gather_weights(data: &Dataset, rows: &[usize], target: &mut [f32]) {

@@ -1,6 +1,7 @@
 //! The trainer: a model, an optimizer and a device.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::checkpoint;
 use super::group::{self, ParameterGroup};
@@ -151,6 +152,7 @@ impl<'a> TrainerBuilder<'a> {
             state: State { memory: vec![vec![]; groups.len()], ..State::default() },
             groups,
             memory_before: vec![],
+            fed: Duration::ZERO,
             scalars: vec![],
             session,
             plans: vec![],
@@ -195,6 +197,8 @@ pub struct Trainer {
     pub(super) state: State,
     /// The optimizer's memory before the step at hand.
     pub(super) memory_before: Vec<Vec<f64>>,
+    /// How long steps gathered their rows, since somebody asked.
+    pub(super) fed: Duration,
     /// The scalars of one group, for the step at hand.
     pub(super) scalars: Vec<f64>,
     pub(super) session: Session,

@@ -97,6 +97,8 @@ pub(crate) struct Outcome {
     device: String,
     epochs: usize,
     seconds: f64,
+    /// The share of them in which training waited for rows.
+    waited: f64,
     rows_per_second: f64,
     stop: Stop,
     model: PathBuf,
@@ -138,6 +140,7 @@ impl Outcome {
             device: training.device.to_string(),
             epochs: history.epochs.len(),
             seconds,
+            waited: history.waited(),
             rows_per_second: rates.sum::<f64>() / history.epochs.len().max(1) as f64,
             stop: history.stop.clone(),
             model: training.files[0].clone(),
@@ -158,7 +161,9 @@ impl fmt::Display for Outcome {
             Stop::Interrupt => ", until it was interrupted",
             _ => "",
         };
-        writeln!(f, "\n{} epochs in {:.1} s{why}", self.epochs, self.seconds)?;
+        let waited = 100.0 * self.waited;
+        let waited = format!("waited for data {waited:.1} % of the time");
+        writeln!(f, "\n{} epochs in {:.1} s{why}, {waited}", self.epochs, self.seconds)?;
         write!(f, "\nOn {} rows of the test", self.test_rows)?;
         self.table.iter().try_for_each(|(name, _)| write!(f, " {name:>14}"))?;
         for (row, name) in ["network", "linear model", "constant"].into_iter().enumerate() {

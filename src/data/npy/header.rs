@@ -3,6 +3,7 @@
 
 use std::io::Read;
 
+use crate::data::decode::Coding;
 use crate::data::text::shortened;
 
 /// Longest text of a header, in bytes; NumPy's own limit is the same.
@@ -73,10 +74,9 @@ impl ElementType {
 }
 
 /// What the header says.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Header {
-    pub(super) element: ElementType,
-    pub(super) big_endian: bool,
+    pub(super) coding: Coding,
     /// The first axis is the one that runs fastest.
     pub(super) fortran: bool,
     pub(super) sizes: Vec<usize>,
@@ -140,8 +140,7 @@ fn parse(text: &str) -> Result<Header, String> {
     let absent = |key| format!("there is no key `{key}`");
     let (element, big_endian) = element.ok_or_else(|| absent("descr"))?;
     Ok(Header {
-        element,
-        big_endian,
+        coding: Coding { element, big_endian },
         fortran: fortran.ok_or_else(|| absent("fortran_order"))?,
         sizes: sizes.ok_or_else(|| absent("shape"))?,
         length: 0,

@@ -10,15 +10,16 @@ mod npz;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
-
-use half::f16;
+use std::sync::Arc;
 
 pub use self::header::ElementType;
 #[cfg(feature = "npz")]
 pub use self::npz::Npz;
 
-use super::column::Column;
+use super::column::{Column, Values};
 use super::dataset::Dataset;
+use super::decode::Coding;
+use super::stored::{Meaning, Place, Stored};
 use crate::error::DataError;
 
 /// An array as it stands in a file.
@@ -26,10 +27,16 @@ use crate::error::DataError;
 pub struct Npy {
     file: String,
     sizes: Vec<usize>,
-    element: ElementType,
-    big_endian: bool,
-    fortran: bool,
-    bytes: Vec<u8>,
+    coding: Coding,
+    elements: Elements,
+}
+
+/// The elements in C order.
+#[derive(Clone, Debug)]
+enum Elements {
+    Held(Vec<u8>),
+    /// In the file, from this byte on.
+    Stored(Arc<File>, u64),
 }
 
 impl Dataset {
@@ -52,6 +59,19 @@ impl Dataset {
     /// As [`read`], [`Npy::input`], [`Npy::target`] and [`Dataset::new`].
     pub fn npy(input: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Dataset, DataError> {
         Dataset::new(vec![read(input)?.input("x")?], vec![read(target)?.target("y")?])
+    }
+
+    /// As [`Dataset::npy`], but the elements stay in the files and are read when they are needed, so
+    /// that they may be larger than memory: see [`Dataset::with_memory`]. The files are read once
+    /// here, to see that all is sound.
+    ///
+    /// # Errors
+    /// As [`open`], [`Npy::input`], [`Npy::target`] and [`Dataset::new`].
+    pub fn stream_npy(
+        input: impl AsRef<Path>,
+        target: impl AsRef<Path>,
+    ) -> Result<Dataset, DataError> {
+        Dataset::new(vec![open(input)?.input("x")?], vec![open(target)?.target("y")?])
     }
 }
 
@@ -76,6 +96,63 @@ pub fn parse(bytes: &[u8]) -> Result<Npy, DataError> {
     from_reader(bytes, bytes.len() as u64, bytes.len() as u64, "<memory>")
 }
 
+/// Opens an NPY file whose elements stay in the file: the columns that are made of it read them when
+/// they are needed. Then the data may be larger than memory; see [`Dataset::with_memory`].
+///
+/// # Errors
+/// If the file cannot be read, its header is malformed or names elements that are not read, it is
+/// shorter or longer than the sizes say, or the array is in Fortran order, in which rows are
+/// scattered.
+pub fn open(path: impl AsRef<Path>) -> Result<Npy, DataError> {
+    let path = path.as_ref();
+    let failure = |source| DataError::Read { path: path.into(), source };
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(failure)?;
+    let length = file.metadata().map_err(failure)?.len();
+    let (header, claimed) = read_header(&mut BufReader::new(&file), length, &name)?;
+    let fault = |place: &str, message| {
+        Err(DataError::Malformed { file: name.clone(), place: place.into(), message })
+    };
+    let found = length - header.length;
+    if found != claimed {
+        return fault(
+            "the elements",
+            format!("the header claims {claimed} bytes, there are {found}"),
+        );
+    }
+    if header.fortran && header.sizes.len() > 1 {
+        let message = "rows in Fortran order can't be read one by one; save the array in C order";
+        return fault("the header", message.into());
+    }
+    let elements = Elements::Stored(Arc::new(file), header.length);
+    Ok(Npy { file: name, sizes: header.sizes, coding: header.coding, elements })
+}
+
+/// The header, and the bytes of elements that it claims, of which there may be no more than `most`.
+fn read_header(
+    reader: &mut impl Read,
+    most: u64,
+    file: &str,
+) -> Result<(header::Header, u64), DataError> {
+    let fault =
+        |message| DataError::Malformed { file: file.into(), place: "the header".into(), message };
+    let header = header::read(reader).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => fault("it is cut off".into()),
+        _ => read_error(error, file),
+    })?;
+    let header = header.map_err(fault)?;
+    let (sizes, element) = (&header.sizes, header.coding.element.bytes());
+    let claimed = sizes
+        .iter()
+        .try_fold(element as u64, |n, &size| n.checked_mul(size as u64))
+        .filter(|claimed| claimed.saturating_add(header.length) <= most)
+        .ok_or_else(|| {
+            let claim = format!("sizes {sizes:?} of {element} bytes");
+            fault(format!("{claim} are more than the {most} bytes of the file hold"))
+        })?;
+    Ok((header, claimed))
+}
+
 /// Reads an array from content of at most `most` bytes, of which `held` are known to be there.
 fn from_reader(mut reader: impl Read, most: u64, held: u64, file: &str) -> Result<Npy, DataError> {
     let fault = |place: &str, message| DataError::Malformed {
@@ -83,20 +160,8 @@ fn from_reader(mut reader: impl Read, most: u64, held: u64, file: &str) -> Resul
         place: place.into(),
         message,
     };
-    let header = header::read(&mut reader).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => fault("the header", "it is cut off".into()),
-        _ => read_error(error, file),
-    })?;
-    let header = header.map_err(|message| fault("the header", message))?;
+    let (header, claimed) = read_header(&mut reader, most, file)?;
     let sizes = header.sizes;
-    let claimed = sizes
-        .iter()
-        .try_fold(header.element.bytes() as u64, |n, &size| n.checked_mul(size as u64))
-        .filter(|claimed| claimed.saturating_add(header.length) <= most)
-        .ok_or_else(|| {
-            let claim = format!("sizes {sizes:?} of {} bytes", header.element.bytes());
-            fault("the header", format!("{claim} are more than the {most} bytes of the file hold"))
-        })?;
 
     // One byte more than claimed: to see that there is none, and to have a checksum compared.
     let mut bytes = Vec::with_capacity(claimed.min(held) as usize + 1);
@@ -107,14 +172,11 @@ fn from_reader(mut reader: impl Read, most: u64, held: u64, file: &str) -> Resul
         let message = format!("the header claims {claimed} bytes, there are {found}");
         return Err(fault("the elements", message));
     }
-    Ok(Npy {
-        file: file.into(),
-        sizes,
-        element: header.element,
-        big_endian: header.big_endian,
-        fortran: header.fortran,
-        bytes,
-    })
+    let bytes = match header.fortran && sizes.len() > 1 {
+        true => reordered(&bytes, &sizes, header.coding.element.bytes()),
+        false => bytes,
+    };
+    Ok(Npy { file: file.into(), sizes, coding: header.coding, elements: Elements::Held(bytes) })
 }
 
 /// The typed form of a failure to read; damaged compressed data comes as one of the decoder's.
@@ -134,30 +196,16 @@ impl Npy {
 
     /// Type of the elements.
     pub fn element(&self) -> ElementType {
-        self.element
+        self.coding.element
     }
 
     /// A column of numbers: floats and integers rounded to 32-bit floats, booleans as 0 and 1.
     ///
     /// # Errors
-    /// If the array has no axis.
+    /// If the array has no axis; of a file that was [opened](open), also if it can't be read or a
+    /// number is not finite.
     pub fn numbers(&self, name: &str) -> Result<Column, DataError> {
-        use ElementType as E;
-        let values = match self.element {
-            E::Bool => self.map(|[byte]: [u8; 1]| f32::from(u8::from(byte != 0))),
-            E::I8 => self.map(|bytes| f32::from(i8::from_le_bytes(bytes))),
-            E::I16 => self.map(|bytes| f32::from(i16::from_le_bytes(bytes))),
-            E::I32 => self.map(|bytes| i32::from_le_bytes(bytes) as f32),
-            E::I64 => self.map(|bytes| i64::from_le_bytes(bytes) as f32),
-            E::U8 => self.map(|[byte]: [u8; 1]| f32::from(byte)),
-            E::U16 => self.map(|bytes| f32::from(u16::from_le_bytes(bytes))),
-            E::U32 => self.map(|bytes| u32::from_le_bytes(bytes) as f32),
-            E::U64 => self.map(|bytes| u64::from_le_bytes(bytes) as f32),
-            E::F16 => self.map(|bytes| f16::from_le_bytes(bytes).to_f32()),
-            E::F32 => self.map(f32::from_le_bytes),
-            E::F64 => self.map(|bytes| f64::from_le_bytes(bytes) as f32),
-        };
-        Ok(Column::numbers(name, self.row_shape(name)?, values))
+        self.column(name, Meaning::Numbers)
     }
 
     /// A column of indices, from integers or booleans.
@@ -167,31 +215,12 @@ impl Npy {
     /// row is named).
     pub fn indices(&self, name: &str) -> Result<Column, DataError> {
         use ElementType as E;
-        let row_shape = self.row_shape(name)?;
-        let values = match self.element {
-            E::Bool => Ok(self.map(|[byte]: [u8; 1]| u32::from(byte != 0))),
-            E::I8 => self.checked(|bytes| i8::from_le_bytes(bytes).into()),
-            E::I16 => self.checked(|bytes| i16::from_le_bytes(bytes).into()),
-            E::I32 => self.checked(|bytes| i32::from_le_bytes(bytes).into()),
-            E::I64 => self.checked(|bytes| i64::from_le_bytes(bytes).into()),
-            E::U8 => self.checked(|[byte]: [u8; 1]| byte.into()),
-            E::U16 => self.checked(|bytes| u16::from_le_bytes(bytes).into()),
-            E::U32 => self.checked(|bytes| u32::from_le_bytes(bytes).into()),
-            E::U64 => self.checked(|bytes| u64::from_le_bytes(bytes).into()),
-            E::F16 | E::F32 | E::F64 => {
-                let message = format!("column `{name}`: floats are no indices; say `numbers`");
-                return Err(self.fault(message));
-            }
-        };
-        let values = values.map_err(|(index, value)| {
-            let row = index / row_shape.iter().product::<usize>();
-            self.fault(format!(
-                "column `{name}`, row {row}: {value} is not an index from 0 to {}; for numbers \
-                 say `numbers`",
-                u32::MAX
-            ))
-        })?;
-        Ok(Column::indices(name, row_shape, values))
+        self.row_shape(name)?;
+        if matches!(self.element(), E::F16 | E::F32 | E::F64) {
+            let message = format!("column `{name}`: floats are no indices; say `numbers`");
+            return Err(self.fault(message));
+        }
+        self.column(name, Meaning::Indices)
     }
 
     /// The column of an input: as [`Dataset::npy`] says.
@@ -200,12 +229,9 @@ impl Npy {
     /// As [`Npy::numbers`] and [`Npy::indices`].
     pub fn input(&self, name: &str) -> Result<Column, DataError> {
         use ElementType as E;
-        match self.element {
+        match self.element() {
             E::Bool | E::F16 | E::F32 | E::F64 => self.numbers(name),
-            E::U8 => {
-                let pixels = self.map(|[byte]: [u8; 1]| f32::from(byte) / 255.0);
-                Ok(Column::numbers(name, self.row_shape(name)?, pixels))
-            }
+            E::U8 => self.column(name, Meaning::Pixels),
             _ => self.indices(name),
         }
     }
@@ -216,7 +242,7 @@ impl Npy {
     /// As [`Npy::numbers`] and [`Npy::indices`].
     pub fn target(&self, name: &str) -> Result<Column, DataError> {
         use ElementType as E;
-        match self.element {
+        match self.element() {
             E::F16 | E::F32 | E::F64 => self.numbers(name),
             E::Bool => {
                 let classes = ["false", "true"].map(String::from).to_vec();
@@ -224,6 +250,40 @@ impl Npy {
             }
             _ => self.indices(name),
         }
+    }
+
+    fn column(&self, name: &str, meaning: Meaning) -> Result<Column, DataError> {
+        let row_shape = self.row_shape(name)?.to_vec();
+        let len = self.sizes.iter().product();
+        let per_row = row_shape.iter().product::<usize>().max(1);
+        let values = match &self.elements {
+            Elements::Stored(file, start) => {
+                let (file, path, start) = (file.clone(), self.file.clone(), *start);
+                let place = Place { file, path, start, len, per_row, coding: self.coding };
+                Values::Stored(Stored::new(place, meaning, name)?)
+            }
+            Elements::Held(bytes) if meaning == Meaning::Indices => {
+                let mut indices = vec![0; len];
+                self.coding.indices(bytes, &mut indices).map_err(|(index, value)| {
+                    let row = index / per_row;
+                    self.fault(format!(
+                        "column `{name}`, row {row}: {value} is not an index from 0 to {}; for \
+                         numbers say `numbers`",
+                        u32::MAX
+                    ))
+                })?;
+                Values::U32(indices)
+            }
+            Elements::Held(bytes) => {
+                let mut numbers = vec![0.0; len];
+                self.coding.numbers(bytes, &mut numbers);
+                if meaning == Meaning::Pixels {
+                    numbers.iter_mut().for_each(|x| *x /= 255.0);
+                }
+                Values::F32(numbers)
+            }
+        };
+        Ok(Column::new(name.into(), row_shape, values, Vec::new()))
     }
 
     fn row_shape(&self, name: &str) -> Result<&[usize], DataError> {
@@ -236,36 +296,14 @@ impl Npy {
     fn fault(&self, message: String) -> DataError {
         DataError::Malformed { file: self.file.clone(), place: "the elements".into(), message }
     }
+}
 
-    /// The elements in C order, their bytes in little-endian order.
-    fn elements<const N: usize>(&self) -> impl Iterator<Item = [u8; N]> {
-        let (elements, rest) = self.bytes.as_chunks::<N>();
-        assert!(rest.is_empty(), "invariant: the bytes are whole elements");
-        let moved = self.fortran && self.sizes.len() > 1;
-        (0..elements.len()).map(move |index| {
-            let mut bytes = elements[if moved { fortran_place(index, &self.sizes) } else { index }];
-            if self.big_endian {
-                bytes.reverse();
-            }
-            bytes
-        })
-    }
-
-    fn map<const N: usize, T>(&self, convert: impl Fn([u8; N]) -> T) -> Vec<T> {
-        self.elements().map(convert).collect()
-    }
-
-    /// All elements as indices, or the place and value of the first that is none.
-    fn checked<const N: usize>(
-        &self,
-        convert: impl Fn([u8; N]) -> i128,
-    ) -> Result<Vec<u32>, (usize, i128)> {
-        let index = |(place, bytes)| {
-            let value = convert(bytes);
-            u32::try_from(value).map_err(|_| (place, value))
-        };
-        self.elements().enumerate().map(index).collect()
-    }
+/// Elements of so many bytes, from Fortran order to C order.
+fn reordered(bytes: &[u8], sizes: &[usize], size: usize) -> Vec<u8> {
+    let places = (0..bytes.len() / size).map(|index| size * fortran_place(index, sizes));
+    let mut ordered = Vec::with_capacity(bytes.len());
+    places.for_each(|at| ordered.extend_from_slice(&bytes[at..at + size]));
+    ordered
 }
 
 /// Where in Fortran order the element stands that is at `index` in C order.

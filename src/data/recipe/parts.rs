@@ -162,7 +162,7 @@ impl Rows {
     fn labels(&self) -> Result<Vec<u32>, DataError> {
         match &*self.target.apply(&self.table)?.values {
             Values::U32(labels) => Ok(labels.clone()),
-            Values::F32(_) => Err(DataError::Invalid(
+            _ => Err(DataError::Invalid(
                 "a stratified split needs a target of classes; the target is a number".into(),
             )),
         }

@@ -19,14 +19,14 @@ fn file(element: &str, fortran: bool, sizes: &str, elements: &[u8]) -> Vec<u8> {
 fn numbers(column: &Column) -> &[f32] {
     match &*column.values {
         Values::F32(values) => values,
-        Values::U32(_) => panic!("these should be numbers"),
+        _ => panic!("these should be numbers"),
     }
 }
 
 fn indices(column: &Column) -> &[u32] {
     match &*column.values {
         Values::U32(values) => values,
-        Values::F32(_) => panic!("these should be indices"),
+        _ => panic!("these should be indices"),
     }
 }
 

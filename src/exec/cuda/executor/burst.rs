@@ -217,10 +217,10 @@ fn turn(plan: &Plan, block: usize) -> Launch {
 }
 
 impl Resident for CudaExecutor {
-    fn hold(&mut self, id: PlanId, rows: usize) -> Result<Holding, DeviceError> {
+    fn hold(&mut self, id: PlanId, rows: usize, parts: bool) -> Result<Holding, DeviceError> {
         self.context.enter()?;
         self.plans[id.0].burst.forget(&self.stream)?;
-        self.hold_columns(id, rows)
+        self.hold_columns(id, rows, parts)
     }
 
     fn fill(&mut self, id: PlanId, rows: usize, fill: &mut Fill<'_>) -> crate::Result<()> {

@@ -195,7 +195,12 @@ impl Part for Staged {
 
 impl CudaExecutor {
     /// Room for all rows, or for a ring of parts, and what bursts need beside.
-    pub(super) fn hold_columns(&mut self, id: PlanId, rows: usize) -> Result<Holding, DeviceError> {
+    pub(super) fn hold_columns(
+        &mut self,
+        id: PlanId,
+        rows: usize,
+        parts: bool,
+    ) -> Result<Holding, DeviceError> {
         let plan = self.plans[id.0].plan.clone();
         let old = &self.plans[id.0].burst.columns;
         let row: usize =
@@ -203,7 +208,7 @@ impl CudaExecutor {
         let free = self.context.free_memory()? + self.plans[id.0].burst.bytes();
         let (_, beside) = beside(&plan, self.control.bytes.len());
         let room = ((SHARE * free as f64) as usize).saturating_sub(beside);
-        let whole = rows.checked_mul(row).is_some_and(|bytes| bytes <= room);
+        let whole = !parts && rows.checked_mul(row).is_some_and(|bytes| bytes <= room);
         let steps = part_steps(rows, plan.capacity, row, room);
         if !whole && steps == 0 {
             self.plans[id.0].burst = Burst::default();
