@@ -14,6 +14,7 @@ mod registry;
 mod rows;
 
 pub mod concatenate;
+pub mod draw;
 pub mod dropout;
 pub mod expression;
 pub mod gather;
@@ -27,6 +28,7 @@ pub mod slice;
 pub mod softmax;
 pub mod softmax_cross_entropy;
 pub mod transpose;
+pub mod warp;
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -88,6 +88,7 @@ impl Registry {
         registry.add::<super::layer_norm::LayerNorm>();
         registry.add::<super::layer_norm::LayerNormGradient>();
         registry.add::<super::concatenate::Concatenate>();
+        registry.add::<super::draw::Draw>();
         registry.add::<super::dropout::Dropout>();
         registry.add::<super::gather::Gather>();
         registry.add::<super::gather::GatherGradient>();
@@ -105,6 +106,7 @@ impl Registry {
         registry.add::<super::softmax_cross_entropy::SoftmaxCrossEntropyGradient>();
         registry.add::<super::softmax_cross_entropy::SoftmaxCrossEntropyWithGradient>();
         registry.add::<super::transpose::Transpose>();
+        registry.add::<super::warp::Warp>();
         registry
     }
 

@@ -78,6 +78,7 @@ impl Trainer {
             display.begin_epoch();
             let (started, first) = (Instant::now(), self.run().batch);
             let number = self.state.epochs + self.run().epoch as u64;
+            self.session.set_epoch(number)?;
             let order = Permutation::new(self.seed, SHUFFLE, number, epoch.rows as u64);
             while self.run().batch < epoch.steps {
                 let at = At { data, fit, plan, epoch: &epoch, order: &order };
