@@ -39,6 +39,9 @@ fn everything() -> Augment {
         .gain(1.0)
         .offset(0.1)
         .noise(0.05)
+        .cutout(2)
+        .time_masks(1, 2)
+        .frequency_masks(2, 1)
 }
 
 fn trainer(device: &Device) -> Trainer {
@@ -134,6 +137,7 @@ fn what_augmentation_does_not_fit_is_refused() {
         (Augment::new().scale(2.0, 1.0), "`scale` is 2 to 1"),
         (Augment::new().noise(-1.0), "`noise` is -1, not 0 or more"),
         (Augment::new().color_jitter(0.0, 0.0, 0.5), "saturation asks for three channels, got 1"),
+        (Augment::new().time_masks(7, 1).cutout(1).frequency_masks(1, 1), "9 masks of a row"),
         (Augment::new().image(1, 5, 7).crop(1), "no images [1, 5, 7]"),
         (Augment::new().input("photo").crop(1), "there is `input`"),
     ] {

@@ -21,6 +21,7 @@ pub mod gather;
 pub mod layer_norm;
 pub mod matmul;
 pub mod pointwise;
+pub mod rectangles;
 pub mod reduce;
 pub mod reshape;
 pub mod rms_norm;

@@ -94,6 +94,7 @@ impl Registry {
         registry.add::<super::gather::GatherGradient>();
         registry.add::<super::matmul::Matmul>();
         registry.add::<super::pointwise::Pointwise>();
+        registry.add::<super::rectangles::Rectangles>();
         registry.add::<super::reduce::Reduce>();
         registry.add::<super::reshape::Reshape>();
         registry.add::<super::rms_norm::RmsNorm>();

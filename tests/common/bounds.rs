@@ -44,9 +44,8 @@ pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec
         "matmul" => matmul(case, inputs),
         "reduce" => reduce(case, inputs, results),
         // They move elements.
-        "concatenate" | "dropout" | "gather" | "pad" | "reshape" | "slice" | "transpose" => {
-            results.iter().map(|r| vec![0.0; r.len()]).collect()
-        }
+        "concatenate" | "dropout" | "gather" | "pad" | "rectangles" | "reshape" | "slice"
+        | "transpose" => results.iter().map(|r| vec![0.0; r.len()]).collect(),
         "softmax_cross_entropy" | "softmax_cross_entropy_gradient" => {
             softmax_cross_entropy(case, inputs, results)
         }

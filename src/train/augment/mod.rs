@@ -3,6 +3,7 @@
 
 mod color;
 mod geometry;
+mod masks;
 
 use crate::error::{Result, TrainError};
 use crate::layer::Value;
@@ -14,6 +15,7 @@ use crate::tensor::{DType, Shape, TensorType};
 
 use color::Color;
 use geometry::Geometry;
+use masks::Masks;
 
 /// The feed of the rows' numbers in the data.
 pub(super) const ROW: &str = "augment/row";
@@ -27,7 +29,7 @@ const STREAMS: u32 = 1 << 31;
 /// What is drawn depends on the trainer's seed, the epoch and the row's number in the data alone: not
 /// on the batch, the number of threads or the device, and a resumed run draws the same. Flips, shifts,
 /// rotation, scale and shear are one map, in this order, and one sampling by bilinear weights; then
-/// come contrast, brightness and saturation, then gain, offset and noise, in whatever order they are
+/// come contrast, brightness and saturation, then gain, offset, noise and masks, in whatever order they are
 /// called here.
 ///
 /// Rows are images `[channels, height, width]` or `[height, width]`, or signals `[length]`; a
@@ -48,6 +50,7 @@ pub struct Augment {
     gain: f64,
     offset: f64,
     noise: f64,
+    masks: Masks,
 }
 
 impl Augment {
@@ -66,7 +69,7 @@ impl Augment {
         Augment { image: Some([channels, height, width]), ..self }
     }
 
-    /// What stands beyond the edges of an image; default 0.
+    /// What stands beyond the edges of an image and where it is blotted out; default 0.
     pub fn fill(self, value: f64) -> Self {
         Augment { fill: value, ..self }
     }
@@ -142,10 +145,31 @@ impl Augment {
         Augment { noise: deviation, ..self }
     }
 
+    /// Blots out a square of this side whose centre is any pixel, as far as it lies in the image
+    /// (DeVries and Taylor 2017).
+    pub fn cutout(mut self, side: usize) -> Self {
+        self.masks.cutout = side;
+        self
+    }
+
+    /// Blots out so many ranges of columns, each of 0 to `most`: time masks of SpecAugment (Park et
+    /// al. 2019).
+    pub fn time_masks(mut self, count: usize, most: usize) -> Self {
+        self.masks.time = (count, most);
+        self
+    }
+
+    /// Blots out so many ranges of lines, each of 0 to `most`: frequency masks of SpecAugment.
+    pub fn frequency_masks(mut self, count: usize, most: usize) -> Self {
+        self.masks.frequency = (count, most);
+        self
+    }
+
     /// Lists everything that is wrong, whatever the model.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = self.geometry.problems();
         problems.extend(self.color.problems());
+        problems.extend(self.masks.problems());
         for (what, value) in [("noise", self.noise), ("gain", self.gain), ("offset", self.offset)] {
             if !(value >= 0.0 && value.is_finite()) {
                 problems.push(format!("augmentation: `{what}` is {value}, not 0 or more"));
@@ -203,7 +227,7 @@ impl Augment {
             let noise = draws.normal(NOISE, &image);
             x = x.map2(&noise, |x, n| x + n * self.noise);
         }
-        x.reshape(shape)
+        self.masks.forward(&x, draws, self.fill).reshape(shape)
     }
 
     fn find(&self, network: &Network) -> Result<BufferId, TrainError> {
@@ -253,6 +277,7 @@ const COLOR: u32 = 8;
 const GAIN: u32 = 16;
 const OFFSET: u32 = 17;
 const NOISE: u32 = 18;
+const MASKS: u32 = 32;
 
 /// What random numbers of rows are drawn by.
 struct Draws {
