@@ -12,11 +12,13 @@ use ironwarp::bench::run::devices;
 use ironwarp::exec::Device;
 use ironwarp::op::Op;
 use ironwarp::op::concatenate::Concatenate;
+use ironwarp::op::draw::{Distribution, Draw};
 use ironwarp::op::expression::Expr;
 use ironwarp::op::gather::{Gather, GatherGradient};
 use ironwarp::op::layer_norm::{LayerNorm, LayerNormGradient};
 use ironwarp::op::matmul::Matmul;
 use ironwarp::op::pointwise::Pointwise;
+use ironwarp::op::rectangles::Rectangles;
 use ironwarp::op::reduce::{Reduce, Reduction};
 use ironwarp::op::rms_norm::{RmsNorm, RmsNormGradient};
 use ironwarp::op::slice::{Pad, Slice};
@@ -25,6 +27,7 @@ use ironwarp::op::softmax_cross_entropy::{
     SoftmaxCrossEntropy, SoftmaxCrossEntropyGradient, SoftmaxCrossEntropyWithGradient,
 };
 use ironwarp::op::transpose::Transpose;
+use ironwarp::op::warp::Warp;
 use ironwarp::tensor::{DType, Shape, TensorType};
 
 /// Rows and width of every case: a few megabytes, past the second-level cache.
@@ -69,9 +72,27 @@ pub(crate) fn cases(width: usize) -> Ops {
             vec![rows(&[4, 4, width / 16])],
         ),
     ];
+    cases.extend(augmentation(width));
     cases.extend(pointwise(width));
     cases.extend(of_rows(width));
     cases
+}
+
+/// Ops that change rows of data.
+fn augmentation(width: usize) -> Ops {
+    let (one, (height, width)) = (rows(&[]), (16, width / 16));
+    let (stream, count, distribution) = (1, 1, Distribution::Normal);
+    let row = vec![height * width];
+    let images = vec![rows(&[1, height, width])];
+    vec![
+        (
+            "draw normal",
+            Arc::new(Draw { stream, count, row, distribution }),
+            vec![indices(), fixed(&[1])],
+        ),
+        ("warp", Arc::new(Warp { fill: 0.0 }), [images, vec![one.clone(); 6]].concat()),
+        ("rectangles", Arc::new(Rectangles { height, width }), vec![one; 4]),
+    ]
 }
 
 fn pointwise(width: usize) -> Ops {

@@ -319,15 +319,20 @@ DEVICE Words4 philox(Words4 c, u32 key0, u32 key1) {
     return c;
 }
 
-// The number in 0 .. 1 of (seed, stream, step, element), a multiple of 2^-24.
+// The words of (seed, stream, step) in a block of four elements.
+DEVICE Words4 random_words(u64 seed, u32 stream, u64 step, u64 block) {
+    const u32 high = (u32)(step >> 32) << 16 | ((u32)(block >> 32) & 0xffffu);
+    return philox({(u32)block, (u32)step, stream, high}, (u32)seed, (u32)(seed >> 32));
+}
+
+// The upper 24 bits of a word as a number in 0 .. 1, a multiple of 2^-24.
+DEVICE float fraction(u32 word) { return (float)(word >> 8) * (1.0f / 16777216.0f); }
+
+// The number in 0 .. 1 of (seed, stream, step, element).
 DEVICE float uniform(const Live* live, u32 stream, u64 element) {
-    const u64 block = element >> 2;
-    const u32 high = (u32)(live->step >> 32) << 16 | ((u32)(block >> 32) & 0xffffu);
-    const Words4 counter = {(u32)block, (u32)live->step, stream, high};
-    const Words4 words = philox(counter, (u32)live->seed, (u32)(live->seed >> 32));
+    const Words4 words = random_words(live->seed, stream, live->step, element >> 2);
     const u32 lane = (u32)element & 3u;
-    const u32 word = lane == 0 ? words.w[0] : lane == 1 ? words.w[1] : lane == 2 ? words.w[2] : words.w[3];
-    return (float)(word >> 8) * (1.0f / 16777216.0f);
+    return fraction(lane == 0 ? words.w[0] : lane == 1 ? words.w[1] : lane == 2 ? words.w[2] : words.w[3]);
 }
 
 // ---------------------------------------------------------------------------- reductions

@@ -13,6 +13,6 @@ pub use crate::model::Model;
 pub use crate::optim::schedule::Schedule;
 pub use crate::optim::{Adam, AdamW, GradientDescent, Optimizer, Sgd};
 pub use crate::train::{
-    Callback, Checkpoints, EarlyStopping, Fit, Flow, History, ParameterGroup, Progress, Trained,
-    Trainer,
+    Augment, Callback, Checkpoints, EarlyStopping, Fit, Flow, History, ParameterGroup, Progress,
+    Trained, Trainer,
 };

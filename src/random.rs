@@ -59,15 +59,21 @@ fn counter(stream: u32, step: u64, block: u64) -> [u32; 4] {
 
 /// The upper 24 bits as a fraction: a multiple of 2^-24 in `0..1`.
 #[inline(always)]
-fn fraction(word: u32) -> f32 {
+pub(crate) fn fraction(word: u32) -> f32 {
     // By way of i32, whose conversion is one instruction on every machine.
     (word >> 8) as i32 as f32 * (1.0 / 16_777_216.0)
+}
+
+/// The four words of a block of elements: those of `4 · block` to `4 · block + 3`.
+#[inline(always)]
+pub(crate) fn words(seed: u64, stream: u32, step: u64, block: u64) -> [u32; 4] {
+    philox(counter(stream, step, block), key(seed))
 }
 
 /// The random word at a position.
 #[inline(always)]
 pub fn word(seed: u64, stream: u32, step: u64, element: u64) -> u32 {
-    philox(counter(stream, step, element / 4), key(seed))[(element % 4) as usize]
+    words(seed, stream, step, element / 4)[(element % 4) as usize]
 }
 
 /// A number in `0..1` with 24 random bits: the upper ones of [`word`].

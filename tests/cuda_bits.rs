@@ -3,11 +3,12 @@
 
 mod common;
 
+use common::inputs;
 use common::model::SmallModel;
 use ironwarp::exec::cuda::{CudaExecutor, Replay};
 use ironwarp::op::expression::{Binary, Expr, Unary};
 use ironwarp::op::pointwise::Pointwise;
-use ironwarp::op::{Case, Op};
+use ironwarp::op::{Case, Op, Registry};
 use ironwarp::prelude::*;
 use ironwarp::random;
 use ironwarp::tensor::{Shape, TensorType};
@@ -137,6 +138,16 @@ fn functions_of_one_number_give_the_same_bits() {
     all.extend([x.sign() * &x, x.floor() + &x, x.softplus()]);
     all.extend([Expr::uniform(5) * &x, Expr::uniform(6).less(0.5).select(0.0, &x * 2.0)]);
     compare_all(&all, &[single()]);
+}
+
+#[test]
+fn augmentation_gives_the_same_bits() {
+    let Some(_session) = emulator::session() else { return };
+    let ops = ["draw", "rectangles", "warp"];
+    let cases = Registry::standard().cases().into_iter().filter(|c| ops.contains(&c.op.name()));
+    for case in cases {
+        compare(SmallModel::of_case(&case), inputs(&case, 0), &[case.op.label()]);
+    }
 }
 
 #[test]

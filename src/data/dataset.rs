@@ -81,6 +81,8 @@ pub struct Dataset {
     pub(super) weights: Option<Arc<[f32]>>,
     /// One per row of the subset too.
     pub(super) groups: Option<Arc<[u32]>>,
+    /// Of rows that were read from files: which of the data's rows they are.
+    pub(super) numbers: Option<Arc<[u32]>>,
     pub(super) preprocessing: Option<Arc<Preprocessing>>,
     /// Bytes that training may hold of rows that stay in files.
     pub(super) memory: usize,
@@ -131,6 +133,7 @@ impl Dataset {
             len,
             weights: None,
             groups: None,
+            numbers: None,
             preprocessing: None,
             memory: DEFAULT_MEMORY,
         })

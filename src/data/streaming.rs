@@ -56,6 +56,11 @@ impl Dataset {
         Some(Windows { chunk, chunks: rows.min(CHUNKS) })
     }
 
+    /// The number of a row in the data, which stays its own when it is read with others.
+    pub(crate) fn number(&self, row: usize) -> u32 {
+        self.numbers.as_ref().map_or(row as u32, |numbers| numbers[row])
+    }
+
     /// The rows of these ranges, one range after the other, in memory; so many threads read them.
     ///
     /// # Errors
@@ -100,6 +105,7 @@ impl Dataset {
             None => {
                 let rows = ranges.iter().cloned().flatten();
                 held.weights.extend(self.weights.iter().flat_map(|w| rows.clone().map(|r| w[r])));
+                held.numbers.extend(rows.map(|row| self.number(row)));
                 Ok(held.into_dataset())
             }
         }
@@ -124,6 +130,7 @@ pub struct Held {
     /// With the elements of a row.
     columns: Vec<(ColumnId, usize, Values)>,
     weights: Vec<f32>,
+    numbers: Vec<u32>,
 }
 
 impl Held {
@@ -138,7 +145,7 @@ impl Held {
             (id, column.row_elements(), values)
         });
         let columns = columns.collect();
-        Held { like: Dataset { len: rows, ..like.clone() }, columns, weights: vec![] }
+        Held { like: Dataset { len: rows, ..like.clone() }, columns, weights: vec![], numbers: vec![] }
     }
 
     /// Copies rows of a dataset of the same columns to place `at` and behind. Its places are to be
@@ -153,12 +160,13 @@ impl Held {
             from.gather_into(*id, rows, target.split(rows.len() * *width))?;
         }
         self.weights.extend(from.weights.iter().flat_map(|w| rows.iter().map(|&r| w[r])));
+        self.numbers.extend(rows.iter().map(|&row| from.number(row)));
         Ok(())
     }
 
     /// The dataset of these rows.
     pub fn into_dataset(self) -> Dataset {
-        let Held { mut like, columns, weights } = self;
+        let Held { mut like, columns, weights, numbers } = self;
         for (id, _, values) in columns {
             let column: &mut Column = match id {
                 ColumnId::Input(i) => &mut like.inputs[i],
@@ -167,7 +175,8 @@ impl Held {
             column.values = Arc::new(values);
         }
         let weights = like.weights.as_ref().map(|_| weights.into());
-        Dataset { rows: Selection::From(0), weights, ..like }
+        let numbers = Some(numbers.into());
+        Dataset { rows: Selection::From(0), weights, numbers, ..like }
     }
 }
 

@@ -14,12 +14,14 @@ mod registry;
 mod rows;
 
 pub mod concatenate;
+pub mod draw;
 pub mod dropout;
 pub mod expression;
 pub mod gather;
 pub mod layer_norm;
 pub mod matmul;
 pub mod pointwise;
+pub mod rectangles;
 pub mod reduce;
 pub mod reshape;
 pub mod rms_norm;
@@ -27,6 +29,7 @@ pub mod slice;
 pub mod softmax;
 pub mod softmax_cross_entropy;
 pub mod transpose;
+pub mod warp;
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -88,11 +88,13 @@ impl Registry {
         registry.add::<super::layer_norm::LayerNorm>();
         registry.add::<super::layer_norm::LayerNormGradient>();
         registry.add::<super::concatenate::Concatenate>();
+        registry.add::<super::draw::Draw>();
         registry.add::<super::dropout::Dropout>();
         registry.add::<super::gather::Gather>();
         registry.add::<super::gather::GatherGradient>();
         registry.add::<super::matmul::Matmul>();
         registry.add::<super::pointwise::Pointwise>();
+        registry.add::<super::rectangles::Rectangles>();
         registry.add::<super::reduce::Reduce>();
         registry.add::<super::reshape::Reshape>();
         registry.add::<super::rms_norm::RmsNorm>();
@@ -105,6 +107,7 @@ impl Registry {
         registry.add::<super::softmax_cross_entropy::SoftmaxCrossEntropyGradient>();
         registry.add::<super::softmax_cross_entropy::SoftmaxCrossEntropyWithGradient>();
         registry.add::<super::transpose::Transpose>();
+        registry.add::<super::warp::Warp>();
         registry
     }
 

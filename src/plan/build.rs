@@ -149,6 +149,12 @@ impl<'a> Builder<'a> {
                     self.feeds.push((buffer.name.clone(), new));
                     self.map.insert(id, new);
                 }
+                Role::Control if needed.contains(&id) => {
+                    let found = self.lasting.scalar(&buffer.name).ok_or_else(|| {
+                        ModelError::Name(format!("control scalar `{}` has no place", buffer.name))
+                    })?;
+                    self.map.insert(id, found);
+                }
                 _ => {}
             }
         }

@@ -64,7 +64,7 @@ impl Trainer {
         not_empty(data)?;
         let fits = EVALUATION_ROWS.into_iter().find(|&c| c >= data.len());
         let capacity = fits.unwrap_or(EVALUATION_ROWS[EVALUATION_ROWS.len() - 1]);
-        Ok((self.plan(data, false, capacity, false)?, capacity))
+        Ok((self.plan(data, None, capacity, false)?, capacity))
     }
 
     /// Makes the plan of an evaluation and measures outputs of 0, so that what can go wrong does so

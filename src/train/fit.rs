@@ -81,6 +81,7 @@ impl Trainer {
             display.begin_epoch();
             let (started, first) = (Instant::now(), self.run().batch);
             let number = self.state.epochs + self.run().epoch as u64;
+            self.session.set_epoch(number)?;
             let order = Order::new(data, fit.shuffle, self.seed, number);
             while self.run().batch < epoch.steps {
                 let at = At { data, fit, plan, epoch: &epoch, order: &order };

@@ -1,5 +1,6 @@
 //! Training: a trainer owns the executor and walks epochs.
 
+mod augment;
 mod burst;
 mod callback;
 mod check;
@@ -25,6 +26,7 @@ mod trainer;
 mod trial;
 mod tuning;
 
+pub use augment::Augment;
 pub use callback::{Callback, EarlyStopping, Flow, StepReport};
 pub use checkpoint::Checkpoints;
 pub use evaluation::Evaluation;

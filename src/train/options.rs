@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::thread;
 
+use super::augment::Augment;
 use super::callback::{Callback, EarlyStopping};
 use super::checkpoint::Checkpoints;
 use super::evaluation::default_metrics;
@@ -23,6 +24,7 @@ pub struct Fit<'a> {
     pub(super) batch: usize,
     pub(super) accumulate: usize,
     pub(super) shuffle: bool,
+    pub(super) augment: Option<Augment>,
     pub(super) schedule: Schedule,
     pub(super) plateau: Option<(String, Plateau)>,
     pub(super) validation: Option<Dataset>,
@@ -47,6 +49,7 @@ impl<'a> Fit<'a> {
             batch: 32,
             accumulate: 1,
             shuffle: true,
+            augment: None,
             schedule: Schedule::Constant,
             plateau: None,
             validation: None,
@@ -77,6 +80,11 @@ impl<'a> Fit<'a> {
     /// Whether rows come in a new order every epoch; default yes.
     pub fn shuffle(self, shuffle: bool) -> Self {
         Fit { shuffle, ..self }
+    }
+
+    /// Changes the rows of training at random, anew in every epoch; default not at all.
+    pub fn augment(self, augment: Augment) -> Self {
+        Fit { augment: Some(augment), ..self }
     }
 
     /// How the learning rate changes over the run's steps.
@@ -179,6 +187,7 @@ impl<'a> Fit<'a> {
         let validation = self.validation.as_ref();
         refuse(validation.is_some_and(Dataset::is_empty), "the validation data has no rows".into());
         refuse(self.step_limit == Some(0), "the step limit must be at least 1".into());
+        problems.extend(self.augment.iter().flat_map(Augment::problems));
         if let Err(text) = self.schedule.check() {
             problems.push(text);
         }
@@ -221,6 +230,7 @@ impl<'a> Fit<'a> {
             ("batch", self.batch.to_string()),
             ("accumulate", self.accumulate.to_string()),
             ("shuffle", self.shuffle.to_string()),
+            ("augment", format!("{:?}", self.augment)),
             ("epochs", self.epochs.to_string()),
             ("schedule", format!("{:?}", self.schedule)),
             ("early_stopping", format!("{:?}", self.early_stopping)),

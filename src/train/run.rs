@@ -18,7 +18,8 @@ impl Trainer {
         if let Some(checkpoints) = &fit.checkpoints {
             checkpoints.check()?;
         }
-        let plan = self.plan(data, true, fit.batch, fit.accumulate > 1)?;
+        let training = Some(fit.augment.as_ref());
+        let plan = self.plan(data, training, fit.batch, fit.accumulate > 1)?;
         for measured in fit.validation.iter().chain(fit.training_metrics.then_some(data)) {
             self.check_evaluation(measured, fit.metrics.as_deref())?;
         }
@@ -43,13 +44,12 @@ impl Trainer {
             });
             return Ok(());
         };
+        // An option that came after the run began was not used.
+        let old = |name: &String| run.options.get(name).map_or("None", String::as_str);
         let mut changed: Vec<_> = options
             .iter()
-            .filter(|(name, value)| run.options.get(*name) != Some(*value))
-            .map(|(name, value)| {
-                let old = run.options.get(name).map_or("unknown", String::as_str);
-                format!("{name} was {old} and is {value}")
-            })
+            .filter(|(name, value)| old(name) != *value)
+            .map(|(name, value)| format!("{name} was {} and is {value}", old(name)))
             .collect();
         if run.data != fingerprint {
             changed.insert(0, "the data is another".into());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::augment;
 use crate::data::{ColumnId, Dataset};
 use crate::error::{DataError, DeviceError, Result, TrainError};
 use crate::exec::{Device, Executor, FeedMut, PlanId};
@@ -15,6 +16,8 @@ use crate::tensor::HostTensor;
 pub(super) enum Source {
     Column(ColumnId),
     Weights,
+    /// The rows' own numbers.
+    Rows,
 }
 
 /// A plan on the executor.
@@ -50,6 +53,7 @@ pub(super) struct Controls {
     normalizers: Vec<BufferId>,
     penalty_share: BufferId,
     first: BufferId,
+    epoch: BufferId,
 }
 
 impl Controls {
@@ -60,6 +64,7 @@ impl Controls {
             normalizers: names.iter().map(|n| scalar(&format!("normalizer/{n}"))).collect(),
             penalty_share: scalar("penalty_share"),
             first: scalar("first"),
+            epoch: scalar(augment::EPOCH),
         }
     }
 }
@@ -69,7 +74,7 @@ impl Session {
     pub(super) fn new(network: Network, groups: &[GroupRequest], device: &Device) -> Result<Self> {
         let mut scalars: Vec<String> =
             network.loss_names().iter().map(|name| format!("normalizer/{name}")).collect();
-        scalars.extend(["penalty_share".to_string(), "first".to_string()]);
+        scalars.extend(["penalty_share", "first", augment::EPOCH].map(String::from));
         let lasting = Lasting::new(groups, &scalars);
         let executor = device.executor(&lasting)?;
         let controls = Controls::new(&network, &lasting);
@@ -152,6 +157,11 @@ impl Session {
         Ok(self.executor.write(self.controls.first, &[f32::from(u8::from(first))])?)
     }
 
+    /// What augmentation draws by, beside seed and row; exact below 2^24.
+    pub(super) fn set_epoch(&mut self, epoch: u64) -> Result<()> {
+        Ok(self.executor.write(self.controls.epoch, &[epoch as f32])?)
+    }
+
     pub(super) fn load(&mut self, request: PlanRequest<'_>) -> Result<LoadedPlan> {
         let plan = Arc::new(self.build(&request, request.capacity)?);
         let id = self.executor.load(plan.clone()).map_err(|error| match error {
@@ -218,6 +228,9 @@ impl Session {
     pub(super) fn source(&self, feed: &str, data: &Dataset) -> Result<Source, DataError> {
         if feed.starts_with("weights/") {
             return Ok(Source::Weights);
+        }
+        if feed == augment::ROW {
+            return Ok(Source::Rows);
         }
         let (name, columns, single, make): (_, _, _, fn(usize) -> ColumnId) =
             match feed.strip_prefix("target/") {
@@ -335,7 +348,11 @@ pub(super) fn gather(
             gather_weights(data, rows, target);
             Ok(())
         }
-        (Source::Weights, FeedMut::U32(_)) => Ok(()),
+        (Source::Rows, FeedMut::U32(target)) => {
+            target.iter_mut().zip(rows).for_each(|(number, row)| *number = data.number(*row));
+            Ok(())
+        }
+        (Source::Weights, FeedMut::U32(_)) | (Source::Rows, FeedMut::F32(_)) => Ok(()),
     }
 }
 

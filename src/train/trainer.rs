@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::augment::Augment;
 use super::checkpoint;
 use super::group::{self, ParameterGroup};
 use super::session::{LoadedPlan, PlanRequest, Session};
@@ -161,10 +162,11 @@ impl<'a> TrainerBuilder<'a> {
 }
 
 /// What identifies a loaded plan.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 struct PlanKey {
     task: Task,
-    training: bool,
+    /// None for evaluation, else what is done to rows in training.
+    training: Option<Option<Augment>>,
     weighted: bool,
     capacity: usize,
     accumulate: bool,
@@ -289,25 +291,30 @@ impl Trainer {
         Ok(())
     }
 
-    /// The plan for this data, loaded; an index into `plans`.
+    /// The plan for this data, loaded; an index into `plans`. For training it has the augmentation, if
+    /// there is one, before the model.
     pub(super) fn plan(
         &mut self,
         data: &Dataset,
-        training: bool,
+        training: Option<Option<&Augment>>,
         capacity: usize,
         accumulate: bool,
     ) -> Result<usize> {
         let weighted = data.weights().is_some();
-        let key = PlanKey { task: data.task(), training, weighted, capacity, accumulate };
+        let own = training.map(|augment| augment.cloned());
+        let key = PlanKey { task: data.task(), training: own, weighted, capacity, accumulate };
         if let Some(index) = self.plans.iter().position(|(k, _)| *k == key) {
             self.session.check(&self.plans[index].1, data)?;
             return Ok(index);
         }
-        let with_losses = self.with_losses(data)?;
+        let mut with_losses = self.with_losses(data)?;
+        if let Some(Some(augment)) = training {
+            with_losses = augment.apply(&self.session.network, with_losses)?;
+        }
         let loaded = self.session.load(PlanRequest {
             graph: &with_losses.graph,
             losses: with_losses.losses,
-            mode: if training { Mode::Training } else { Mode::Evaluation },
+            mode: if training.is_some() { Mode::Training } else { Mode::Evaluation },
             capacity,
             accumulate,
             clip: self.clip,

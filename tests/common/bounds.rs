@@ -51,9 +51,8 @@ pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec
         "matmul" => matmul(case, inputs),
         "reduce" => reduce(case, inputs, results),
         // They move elements.
-        "concatenate" | "dropout" | "gather" | "pad" | "reshape" | "slice" | "transpose" => {
-            results.iter().map(|r| vec![0.0; r.len()]).collect()
-        }
+        "concatenate" | "dropout" | "gather" | "pad" | "rectangles" | "reshape" | "slice"
+        | "transpose" => results.iter().map(|r| vec![0.0; r.len()]).collect(),
         "softmax_cross_entropy" | "softmax_cross_entropy_gradient" => {
             softmax_cross_entropy(case, inputs, results)
         }
@@ -64,6 +63,8 @@ pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec
         "layer_norm_gradient" => norm_gradient(inputs, results, true),
         "rms_norm_gradient" => norm_gradient(inputs, results, false),
         "gather_gradient" => gather_gradient(case, inputs),
+        "draw" => draw(case, results),
+        "warp" => warp(case, inputs),
         name => panic!("no bound for `{name}`: derive one"),
     }
 }
@@ -125,6 +126,38 @@ fn reduce(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64
     let length = inputs[0].len() as f64 / results[0].len() as f64;
     let depth = length.min(64.0) + 5.0 + length / 32.0 + 2.0;
     sums.iter().map(|s| s.iter().map(|s| depth * U * s).collect()).collect()
+}
+
+/// Uniform numbers are exact. A normal one is a radius, off by the logarithm's and three more
+/// roundings of which the root halves the first two, times a sine or cosine of an angle below 2π that
+/// was rounded twice.
+fn draw(case: &Case, results: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let normal = case.op.attributes()["distribution"] == "normal";
+    // The largest radius there is: of a uniform number with 24 bits.
+    let largest = (48.0 * 2.0f64.ln()).sqrt();
+    let relative = math::LOG_ULP + math::SIN_ULP.max(math::COS_ULP) * 2.0 + 4.0;
+    let angle = 2.0 * std::f64::consts::TAU;
+    let bound = |x: &f64| U * (relative * x.abs() + angle * largest);
+    let each = |r: &Vec<f64>| r.iter().map(|x| if normal { bound(x) } else { 0.0 }).collect();
+    results.iter().map(each).collect()
+}
+
+/// A place is off by four roundings of numbers as large as it can get; between neighbours a value
+/// changes by twice the largest, in each direction; and interpolation rounds six times.
+fn warp(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let sizes = case.inputs[0].shape.sizes(1);
+    let (height, width) = (sizes[2] as f64, sizes[3] as f64);
+    let fill = case.op.attributes()["fill"].as_f64().expect("a number");
+    let most = largest(&inputs[0]).max(fill.abs());
+    let mut bounds = Vec::new();
+    for row in 0..case.rows {
+        let [a, b, c, d, e, f] = std::array::from_fn(|k| inputs[1 + k][row].abs());
+        let reach = |u: f64, v: f64, shift: f64| u * width + v * height + shift;
+        let places = reach(a, b, c) + width + reach(d, e, f) + height;
+        let bound = U * most * (4.0 * 2.0 * places + 6.0);
+        bounds.extend(std::iter::repeat_n(bound, sizes.iter().product()));
+    }
+    vec![bounds]
 }
 
 /// A plain sum: each of fewer additions than positions rounds once, `u Σ|x|` at most.

@@ -1,0 +1,308 @@
+//! Augmentation: rows are changed at random while a model trains on them, on the device where they
+//! are. Its steps stand between what is fed and the model's input, in the training plan alone.
+
+mod color;
+mod geometry;
+mod masks;
+
+use crate::error::{Result, TrainError};
+use crate::layer::Value;
+use crate::layer::value::{Trace, lock};
+use crate::model::{Network, WithLosses};
+use crate::op::draw::{Distribution, Draw};
+use crate::op::{BufferId, Graph, Role};
+use crate::tensor::{DType, Shape, TensorType};
+
+use color::Color;
+use geometry::Geometry;
+use masks::Masks;
+
+/// The feed of the rows' numbers in the data.
+pub(super) const ROW: &str = "augment/row";
+/// The control scalar of the epoch.
+pub(super) const EPOCH: &str = "epoch";
+/// Streams of random numbers, far from those of dropout.
+const STREAMS: u32 = 1 << 31;
+
+/// How rows are changed at random in training; evaluation and prediction see them as they are.
+///
+/// What is drawn depends on the trainer's seed, the epoch and the row's number in the data alone: not
+/// on the batch, the number of threads or the device, and a resumed run draws the same. Flips, shifts,
+/// rotation, scale and shear are one map, in this order, and one sampling by bilinear weights; then
+/// come contrast, brightness and saturation, then gain, offset, noise and masks, in whatever order they are
+/// called here.
+///
+/// Rows are images `[channels, height, width]` or `[height, width]`, or signals `[length]`; a
+/// spectrogram is an image whose width is time.
+///
+/// ```
+/// use ironwarp::prelude::*;
+/// let images = Augment::new().flip_horizontal(0.5).crop(4).rotate(10.0);
+/// let fit = Fit::epochs(20).batch(64).augment(images);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Augment {
+    input: Option<String>,
+    image: Option<[usize; 3]>,
+    fill: f64,
+    geometry: Geometry,
+    color: Color,
+    gain: f64,
+    offset: f64,
+    noise: f64,
+    masks: Masks,
+}
+
+impl Augment {
+    /// Nothing is changed.
+    pub fn new() -> Self {
+        Augment::default()
+    }
+
+    /// The name of the input that is changed; default: the model's only one.
+    pub fn input(self, name: &str) -> Self {
+        Augment { input: Some(name.into()), ..self }
+    }
+
+    /// What rows hold where their shape does not tell: images of these sizes, channels first.
+    pub fn image(self, channels: usize, height: usize, width: usize) -> Self {
+        Augment { image: Some([channels, height, width]), ..self }
+    }
+
+    /// What stands beyond the edges of an image and where it is blotted out; default 0.
+    pub fn fill(self, value: f64) -> Self {
+        Augment { fill: value, ..self }
+    }
+
+    /// Mirrors left and right with this probability.
+    pub fn flip_horizontal(mut self, probability: f64) -> Self {
+        self.geometry.flips[0] = probability;
+        self
+    }
+
+    /// Mirrors top and bottom with this probability.
+    pub fn flip_vertical(mut self, probability: f64) -> Self {
+        self.geometry.flips[1] = probability;
+        self
+    }
+
+    /// Cuts an image of the same size, at random, out of the one with so many pixels put around it:
+    /// shifts by up to as many whole pixels in both directions.
+    pub fn crop(mut self, padding: usize) -> Self {
+        self.geometry.shifts = [padding; 2];
+        self
+    }
+
+    /// Shifts along the last dimension by up to so many whole steps, earlier or later: samples of a
+    /// signal, frames of a spectrogram.
+    pub fn time_shift(mut self, steps: usize) -> Self {
+        self.geometry.shifts = [steps, 0];
+        self
+    }
+
+    /// Rotates around the centre by up to so many degrees, either way.
+    pub fn rotate(mut self, degrees: f64) -> Self {
+        self.geometry.degrees = degrees;
+        self
+    }
+
+    /// Enlarges by a factor between these, both directions alike.
+    pub fn scale(mut self, low: f64, high: f64) -> Self {
+        self.geometry.scales = Some((low, high));
+        self
+    }
+
+    /// Slants along the horizontal axis by up to so many degrees, either way.
+    pub fn shear(mut self, degrees: f64) -> Self {
+        self.geometry.shear = degrees;
+        self
+    }
+
+    /// Changes brightness, contrast and saturation by factors within 1 ± these, not below 0, as
+    /// torchvision's `ColorJitter`, but always in the order contrast, brightness, saturation, without
+    /// hue, and without limiting values, which may be normalised. Brightness multiplies; contrast
+    /// moves away from the image's mean, saturation from each pixel's grey, 0.299 red + 0.587 green +
+    /// 0.114 blue. Saturation asks for three channels.
+    pub fn color_jitter(mut self, brightness: f64, contrast: f64, saturation: f64) -> Self {
+        self.color = Color { brightness, contrast, saturation };
+        self
+    }
+
+    /// Multiplies a row by 10^(g/20), g being up to so many decibels either way: louder or softer
+    /// sound.
+    pub fn gain(self, decibels: f64) -> Self {
+        Augment { gain: decibels, ..self }
+    }
+
+    /// Adds one number to all of a row, up to this far from 0: the loudness of a spectrogram in
+    /// decibels.
+    pub fn offset(self, amount: f64) -> Self {
+        Augment { offset: amount, ..self }
+    }
+
+    /// Adds normal noise of this deviation to every element.
+    pub fn noise(self, deviation: f64) -> Self {
+        Augment { noise: deviation, ..self }
+    }
+
+    /// Blots out a square of this side whose centre is any pixel, as far as it lies in the image
+    /// (DeVries and Taylor 2017).
+    pub fn cutout(mut self, side: usize) -> Self {
+        self.masks.cutout = side;
+        self
+    }
+
+    /// Blots out so many ranges of columns, each of 0 to `most`: time masks of SpecAugment (Park et
+    /// al. 2019).
+    pub fn time_masks(mut self, count: usize, most: usize) -> Self {
+        self.masks.time = (count, most);
+        self
+    }
+
+    /// Blots out so many ranges of lines, each of 0 to `most`: frequency masks of SpecAugment.
+    pub fn frequency_masks(mut self, count: usize, most: usize) -> Self {
+        self.masks.frequency = (count, most);
+        self
+    }
+
+    /// Lists everything that is wrong, whatever the model.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = self.geometry.problems();
+        problems.extend(self.color.problems());
+        problems.extend(self.masks.problems());
+        for (what, value) in [("noise", self.noise), ("gain", self.gain), ("offset", self.offset)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                problems.push(format!("augmentation: `{what}` is {value}, not 0 or more"));
+            }
+        }
+        if !self.fill.is_finite() {
+            problems.push(format!("augmentation: `fill` is {}, not finite", self.fill));
+        }
+        problems
+    }
+
+    /// The same training with the augmentation's steps before the model's.
+    pub(super) fn apply(&self, network: &Network, model: WithLosses) -> Result<WithLosses> {
+        let input = self.find(network)?;
+        let image = self.sizes(network.ty(input))?;
+        let Graph { buffers, steps } = model.graph;
+        let mut graph = Graph { buffers, steps: vec![] };
+        let rows = TensorType::new(DType::U32, Shape::rows(&[]));
+        let rows = graph.add(ROW, rows, Role::Input);
+        let epoch = graph.add(EPOCH, TensorType::f32(Shape::fixed(&[1])), Role::Control);
+        let trace = std::sync::Arc::new(std::sync::Mutex::new(Trace::of(graph)));
+        let value = |id| Value::new(trace.clone(), id);
+        let draws = Draws { rows: value(rows), epoch: value(epoch) };
+        let kind = ("augment", "Augment".to_string());
+        let result =
+            value(input).scope(Some("augment"), kind, |x| self.forward(x, &draws, image)).id();
+        let mut trace = lock(&trace);
+        if let Some(error) = &trace.error {
+            return Err(error.clone().into());
+        }
+        let mut graph = std::mem::take(&mut trace.graph);
+        graph.steps.extend(steps.into_iter().map(|mut step| {
+            step.inputs.iter_mut().filter(|id| **id == input).for_each(|id| *id = result);
+            step
+        }));
+        Ok(WithLosses { graph, losses: model.losses })
+    }
+
+    fn forward(&self, x: &Value, draws: &Draws, image: [usize; 3]) -> Value {
+        let shape = x.shape();
+        let mut x = x.reshape(Shape::rows(&image));
+        x = self.geometry.forward(&x, draws, self.fill);
+        x = self.color.forward(&x, draws);
+        if self.gain > 0.0 {
+            let level = draws.one(GAIN);
+            // 10^(g/20) = e^(g ln 10 / 20).
+            let most = self.gain * std::f64::consts::LN_10 / 20.0;
+            x = x.map2(&level, |x, u| x * ((u * 2.0 - 1.0) * most).exp());
+        }
+        if self.offset > 0.0 {
+            let level = draws.one(OFFSET);
+            x = x.map2(&level, |x, u| x + (u * 2.0 - 1.0) * self.offset);
+        }
+        if self.noise > 0.0 {
+            let noise = draws.normal(NOISE, &image);
+            x = x.map2(&noise, |x, n| x + n * self.noise);
+        }
+        self.masks.forward(&x, draws, self.fill).reshape(shape)
+    }
+
+    fn find(&self, network: &Network) -> Result<BufferId, TrainError> {
+        let inputs = network.inputs();
+        let found = match (&self.input, inputs) {
+            (None, [(_, id)]) => Some(*id),
+            (Some(name), _) => inputs.iter().find(|(n, _)| n == name).map(|(_, id)| *id),
+            (None, _) => None,
+        };
+        found.ok_or_else(|| {
+            let names: Vec<_> = inputs.iter().map(|(name, _)| format!("`{name}`")).collect();
+            TrainError::Options(format!(
+                "augmentation: name one of the model's inputs with `Augment::input`; there is {}",
+                names.join(", ")
+            ))
+        })
+    }
+
+    /// Channels, height and width of a row.
+    fn sizes(&self, ty: &TensorType) -> Result<[usize; 3], TrainError> {
+        let own: Vec<usize> = ty.shape.dims()[1..].iter().map(|d| d.size(1)).collect();
+        let image = match (self.image, &own[..]) {
+            (Some(image), _) => Some(image),
+            (None, &[length]) => Some([1, 1, length]),
+            (None, &[height, width]) => Some([1, height, width]),
+            (None, &[channels, height, width]) => Some([channels, height, width]),
+            _ => None,
+        };
+        let fits = |image: &[usize; 3]| {
+            let count = image.iter().try_fold(1usize, |n, size| n.checked_mul(*size));
+            ty.dtype == DType::F32 && count == Some(own.iter().product())
+        };
+        image.filter(fits).ok_or_else(|| {
+            let told = self.image.map_or(String::new(), |image| format!(" {image:?}"));
+            TrainError::Options(format!(
+                "augmentation: rows of {ty} are no images{told}; it takes f32 rows [length], \
+                 [height, width] or [channels, height, width], or those whose `Augment::image` has \
+                 as many elements"
+            ))
+        })
+    }
+}
+
+// Where each use of random numbers begins, so that none changes with another.
+const GEOMETRY: u32 = 0;
+const COLOR: u32 = 8;
+const GAIN: u32 = 16;
+const OFFSET: u32 = 17;
+const NOISE: u32 = 18;
+const MASKS: u32 = 32;
+
+/// What random numbers of rows are drawn by.
+struct Draws {
+    rows: Value,
+    epoch: Value,
+}
+
+impl Draws {
+    /// So many uniform numbers a row, each of shape `[B, ..row]`.
+    fn uniform(&self, first: u32, count: usize, row: &[usize]) -> Vec<Value> {
+        self.draw(first, count, row, Distribution::Uniform)
+    }
+
+    /// One uniform number for each image, `[B, 1, 1, 1]`.
+    fn one(&self, stream: u32) -> Value {
+        self.uniform(stream, 1, &[1; 3]).swap_remove(0)
+    }
+
+    /// Normal numbers, `[B, ..row]`.
+    fn normal(&self, stream: u32, row: &[usize]) -> Value {
+        self.draw(stream, 1, row, Distribution::Normal).swap_remove(0)
+    }
+
+    fn draw(&self, first: u32, count: usize, row: &[usize], like: Distribution) -> Vec<Value> {
+        let op = Draw { stream: STREAMS + first, count, row: row.to_vec(), distribution: like };
+        self.rows.call(op, &[&self.epoch])
+    }
+}

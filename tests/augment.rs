@@ -1,0 +1,147 @@
+//! Augmentation in training: what is drawn depends on seed, epoch and row alone.
+
+use std::num::NonZeroUsize;
+
+use ironwarp::data::{Column, Dataset};
+use ironwarp::exec::Device;
+use ironwarp::prelude::*;
+use ironwarp::random;
+
+const ROWS: usize = 37;
+const SIZE: usize = 6;
+
+/// Bars, upright or lying, on a background of noise.
+fn bars() -> Dataset {
+    let mut pixels = vec![0.0; ROWS * SIZE * SIZE];
+    random::fill_uniform(3, 0, 0, 0, &mut pixels);
+    let labels: Vec<u32> = (0..ROWS as u64).map(|i| random::word(3, 1, 0, i) % 2).collect();
+    for (image, (row, label)) in pixels.chunks_mut(SIZE * SIZE).zip((0..).zip(&labels)) {
+        let at = 1 + (random::word(3, 2, 0, row) % 4) as usize;
+        for k in 0..SIZE {
+            image[if *label == 0 { k * SIZE + at } else { at * SIZE + k }] += 2.0;
+        }
+    }
+    let classes = ["upright", "lying"].map(String::from).to_vec();
+    let image = Column::numbers("image", &[SIZE, SIZE], pixels);
+    Dataset::new(vec![image], vec![Column::labels("bar", labels, classes)]).unwrap()
+}
+
+fn everything() -> Augment {
+    Augment::new()
+        .flip_horizontal(0.5)
+        .flip_vertical(0.3)
+        .crop(1)
+        .rotate(15.0)
+        .scale(0.9, 1.1)
+        .shear(5.0)
+        .fill(0.25)
+        .color_jitter(0.2, 0.3, 0.0)
+        .gain(1.0)
+        .offset(0.1)
+        .noise(0.05)
+        .cutout(2)
+        .time_masks(1, 2)
+        .frequency_masks(2, 1)
+}
+
+fn trainer(device: &Device) -> Trainer {
+    let model = Model::input(&[SIZE, SIZE]).flatten().dense(16).relu().dense(2);
+    Trainer::new(&model, Adam::new(0.01)).device(device.clone()).seed(5).build().unwrap()
+}
+
+fn fit<'a>(augment: Option<Augment>) -> Fit<'a> {
+    let fit = Fit::epochs(6).batch(8).progress(Progress::Silent);
+    match augment {
+        Some(augment) => fit.augment(augment),
+        None => fit,
+    }
+}
+
+fn bits(trainer: &Trainer) -> Vec<u32> {
+    let names: Vec<_> = trainer.network().parameters().iter().map(|p| p.name.clone()).collect();
+    let all = names.iter().flat_map(|name| trainer.parameter(name).unwrap());
+    all.map(f32::to_bits).collect()
+}
+
+fn trained(augment: Option<Augment>, threads: usize) -> Vec<u32> {
+    let mut trainer = trainer(&Device::cpu().threads(NonZeroUsize::new(threads).unwrap()));
+    trainer.fit(&bars(), fit(augment)).unwrap();
+    bits(&trainer)
+}
+
+#[test]
+fn threads_change_no_bit_and_augmentation_does() {
+    let all = trained(Some(everything()), 1);
+    assert_eq!(all, trained(Some(everything()), 3));
+    assert_ne!(all, trained(None, 1));
+    assert_eq!(trained(Some(Augment::new()), 1), trained(None, 1));
+}
+
+#[test]
+fn a_resumed_run_has_the_same_bits() {
+    let whole = trained(Some(everything()), 2);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("last.safetensors");
+    let mut first = trainer(&Device::cpu());
+    first.fit(&bars(), fit(Some(everything())).step_limit(13)).unwrap();
+    first.save_checkpoint(&path).unwrap();
+    let mut second = trainer(&Device::cpu());
+    second.resume(&path).unwrap();
+    let other = second.fit(&bars(), fit(None)).unwrap_err().to_string();
+    assert!(other.contains("augment was"), "{other}");
+    second.fit(&bars(), fit(Some(everything()))).unwrap();
+    assert_eq!(bits(&second), whole);
+}
+
+#[test]
+fn a_row_is_changed_alike_wherever_it_stands() {
+    // Sums of few whole numbers are exact, and every place of a signal weighs otherwise in the loss.
+    let pixels: Vec<f32> =
+        (0..ROWS * SIZE).map(|i| (random::word(9, 0, 0, i as u64) % 7) as f32).collect();
+    let data = Dataset::new(
+        vec![Column::numbers("signal", &[SIZE], pixels)],
+        vec![Column::numbers("zero", &[1], vec![0.0; ROWS])],
+    )
+    .unwrap();
+    let loss = |shuffle: bool, batch: usize| {
+        let model = Model::input(SIZE).dense(1);
+        let mut trainer = Trainer::new(&model, GradientDescent::new(1e-30))
+            .device(Device::cpu())
+            .loss(MeanSquaredError)
+            .build()
+            .unwrap();
+        let weights: Vec<f32> = (0..SIZE).map(|i| i as f32).collect();
+        trainer.set_parameter("dense_1.weight", &weights).unwrap();
+        trainer.set_parameter("dense_1.bias", &[0.0]).unwrap();
+        let fit = Fit::epochs(3).batch(batch).shuffle(shuffle).progress(Progress::Silent);
+        let history = trainer.fit(&data, fit.augment(Augment::new().time_shift(2))).unwrap();
+        history.epochs.iter().map(|e| (e.loss * ROWS as f64).round()).collect::<Vec<_>>()
+    };
+    let losses = loss(false, ROWS);
+    assert_eq!(loss(true, ROWS), losses);
+    assert_eq!(loss(true, 5), losses);
+    assert!(losses[0] != losses[1] && losses[1] != losses[2], "every epoch draws anew: {losses:?}");
+}
+
+#[test]
+fn what_augmentation_does_not_fit_is_refused() {
+    let refused = |model: &Model, augment: Augment| {
+        let device = Device::cpu();
+        let mut trainer = Trainer::new(model, Adam::new(0.01)).device(device).build().unwrap();
+        trainer.fit(&bars(), fit(Some(augment))).unwrap_err().to_string()
+    };
+    let model = Model::input(&[SIZE, SIZE]).flatten().dense(2);
+    for (augment, expected) in [
+        (Augment::new().flip_horizontal(1.5), "the probability of a flip is 1.5, not 0..=1"),
+        (Augment::new().rotate(f64::NAN), "`rotate` is NaN degrees"),
+        (Augment::new().scale(2.0, 1.0), "`scale` is 2 to 1"),
+        (Augment::new().noise(-1.0), "`noise` is -1, not 0 or more"),
+        (Augment::new().color_jitter(0.0, 0.0, 0.5), "saturation asks for three channels, got 1"),
+        (Augment::new().time_masks(7, 1).cutout(1).frequency_masks(1, 1), "9 masks of a row"),
+        (Augment::new().image(1, 5, 7).crop(1), "no images [1, 5, 7]"),
+        (Augment::new().input("photo").crop(1), "there is `input`"),
+    ] {
+        let error = refused(&model, augment);
+        assert!(error.contains(expected), "{error}");
+    }
+}
