@@ -99,6 +99,26 @@ fn emulated_data_that_does_not_fit_gives_the_same_bits() {
     assert!(session.counts().nothing_lives(), "{:?}", session.counts());
 }
 
+/// Resident, in parts and launch by launch rows are augmented alike.
+#[test]
+fn emulated_rows_are_augmented_by_their_numbers() {
+    let Some(session) = emulator::session() else { return };
+    let run = |replay: Replay, augment: Augment| {
+        let (data, mut trainer) = (classes(None), trainer(replay));
+        trainer.fit(&data, fit(2).augment(augment)).expect("trains");
+        weights(&trainer)
+    };
+    let augment = || Augment::new().flip_horizontal(0.5).time_shift(3).noise(0.1);
+    let held = run(Replay::Graph, augment());
+    assert_eq!(parts_sent(&session), 0);
+    assert_ne!(held, run(Replay::Graph, Augment::new()));
+    limit(&session, Replay::Graph);
+    assert_eq!(run(Replay::Graph, augment()), held, "in parts");
+    assert!(parts_sent(&session) > 0);
+    assert_eq!(run(Replay::Steps, augment()), held, "launch by launch");
+    assert!(session.counts().nothing_lives(), "{:?}", session.counts());
+}
+
 /// Whatever the device has left: none of it must be taken for rows where steps need none.
 #[test]
 fn emulated_no_room_is_too_small_for_rows() {

@@ -95,6 +95,9 @@ fn in_the_datas_own_order_windows_of_any_size_give_the_bits_of_data_in_memory() 
     let (own, data) = (own.rows(11..190), streamed(folder.path(), 60).rows(11..190));
     let data = data.with_weights(weights()[11..190].to_vec()).expect("weights");
     assert_eq!(trained(&data, fit()), trained(&own, fit()), "a range of rows");
+    let augmented = || fit().augment(Augment::new().flip_horizontal(0.5).noise(0.2));
+    assert_eq!(trained(&data, augmented()), trained(&own, augmented()), "augmented rows");
+    assert_ne!(trained(&data, augmented()), trained(&data, fit()));
 }
 
 /// And rows shuffled in windows train otherwise than rows shuffled all together.

@@ -145,7 +145,12 @@ impl Held {
             (id, column.row_elements(), values)
         });
         let columns = columns.collect();
-        Held { like: Dataset { len: rows, ..like.clone() }, columns, weights: vec![], numbers: vec![] }
+        Held {
+            like: Dataset { len: rows, ..like.clone() },
+            columns,
+            weights: vec![],
+            numbers: vec![],
+        }
     }
 
     /// Copies rows of a dataset of the same columns to place `at` and behind. Its places are to be

@@ -149,15 +149,14 @@ fn warp(case: &Case, inputs: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let (height, width) = (sizes[2] as f64, sizes[3] as f64);
     let fill = case.op.attributes()["fill"].as_f64().expect("a number");
     let most = largest(&inputs[0]).max(fill.abs());
-    let mut bounds = Vec::new();
-    for row in 0..case.rows {
+    let of_row = |row: usize| {
         let [a, b, c, d, e, f] = std::array::from_fn(|k| inputs[1 + k][row].abs());
         let reach = |u: f64, v: f64, shift: f64| u * width + v * height + shift;
         let places = reach(a, b, c) + width + reach(d, e, f) + height;
         let bound = U * most * (4.0 * 2.0 * places + 6.0);
-        bounds.extend(std::iter::repeat_n(bound, sizes.iter().product()));
-    }
-    vec![bounds]
+        std::iter::repeat_n(bound, sizes.iter().product())
+    };
+    vec![(0..case.rows).flat_map(of_row).collect()]
 }
 
 /// A plain sum: each of fewer additions than positions rounds once, `u Σ|x|` at most.
