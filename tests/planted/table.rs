@@ -41,6 +41,10 @@ const SCATTER: (&str, &str, &str) = ("gather.cu", "gather_gradient", "u32[B, 61]
 const NORM: (&str, &str, &str) = ("layer_norm.cu", "layer_norm", "f32[B, 37]");
 const SLOPE: (&str, &str, &str) = ("layer_norm.cu", "layer_norm_gradient", "f32[B, 37]");
 const RANDOM: (&str, &str, &str) = ("prelude.cuh", "pointwise", "uniform");
+const WARP: (&str, &str, &str) = ("warp.cu", "warp", "");
+const DRAW: (&str, &str, &str) = ("draw.cu", "draw", "");
+const BLOT: (&str, &str, &str) =
+    ("rectangles.cu", "rectangles", "f32[B], f32[B], f32[B], f32[B], f32[B]");
 const PLUS: (&str, &str, &str) = ("pointwise.cu", "pointwise", "f32[B, 2, 5], f32[B, 2, 5]");
 
 /// All of them; those of one case stand together, so that its kernel is compiled once as it is.
@@ -112,10 +116,10 @@ pub(crate) const BUGS: &[Bug] = &[
     bug("two elements of a vector swapped", ("prelude.cuh", "pointwise", "f32[B, 2, 5], f32[B, 2, 5]"),
         "out[2] = v.z, out[3] = v.w;", "out[2] = v.w, out[3] = v.z;"),
     bug("a coefficient's sign", ("prelude.cuh", "pointwise", "tanh"), "-0.3333328f, 0.13331406f", "-0.3333328f, -0.13331406f"),
-    bug("a random block for two elements", RANDOM, "element >> 2;", "element >> 1;"),
+    bug("a random block for two elements", RANDOM, "element >> 2)", "element >> 1)"),
     bug("nine rounds for ten", RANDOM, "round < 10;", "round < 9;"),
-    bug("random numbers that know no stream", RANDOM, "(u32)live->step, stream, high}", "(u32)live->step, 0u, high}"),
-    bug("the seed's halves swapped", RANDOM, "(u32)live->seed, (u32)(live->seed >> 32)", "(u32)(live->seed >> 32), (u32)live->seed"),
+    bug("random numbers that know no stream", RANDOM, "(u32)step, stream, high}", "(u32)step, 0u, high}"),
+    bug("the seed's halves swapped", RANDOM, "(u32)seed, (u32)(seed >> 32)", "(u32)(seed >> 32), (u32)seed"),
     bug("a lane of the random words twice", RANDOM, "(u32)element & 3u", "(u32)element & 2u"),
     bug("half of a warp is left out", ("prelude.cuh", "reduce", "f32[B, 5003]"), "distance = Lanes / 2; distance > 0; distance >>= 1)\n        x += ", "distance = Lanes / 4; distance > 0; distance >>= 1)\n        x += "),
     bug("an element past the row", ("rows.cuh", "softmax", "f32[B, 3, 5]"), "|| i < WIDTH", "|| i <= WIDTH"),
@@ -127,4 +131,11 @@ pub(crate) const BUGS: &[Bug] = &[
     bug("one place for the parts of two sums", ("rows.cuh", "layer_norm", "f32[B, 25004]"),
         "return block_sum<WARPS>(x, partial[sums++ & 1]);", "return block_sum<WARPS>(x, partial[0]);"),
     bug("only the last element is added", ("softmax.cu", "softmax", "f32[B, 37]"), "sum += e;", "sum = e;"),
+    bug("a pixel beyond the right edge", WARP, "x >= 0 && x < W ?", "x >= 0 && x <= W ?"),
+    bug("the lower neighbours from the upper line", WARP, "(1.0f - s) * pixel(plane, i + 1, j)", "(1.0f - s) * pixel(plane, i, j)"),
+    bug("an image's middle off by half", WARP, "(float)(W - 1) * 0.5f", "(float)W * 0.5f"),
+    bug("rows drawn by their place in the batch", DRAW, "(u64)rows[row] * BLOCKS", "(u64)row * BLOCKS"),
+    bug("numbers that know no epoch", DRAW, "(u64)epoch[0]", "0"),
+    bug("the row's end is overwritten", DRAW, "if (k < left)", "if (k <= left)"),
+    bug("lines counted through all rows", BLOT, "const float i = (float)(at / WIDTH)", "const float i = (float)(n / WIDTH)"),
 ];
