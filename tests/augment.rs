@@ -144,4 +144,17 @@ fn what_augmentation_does_not_fit_is_refused() {
         let error = refused(&model, augment);
         assert!(error.contains(expected), "{error}");
     }
+    let x = ndarray::Array2::from_shape_fn((8, 9), |(i, j)| (i + j) as f32 / 9.0);
+    let signals = Dataset::from_arrays(x, ndarray::arr1(&[0u32, 1, 0, 1, 1, 0, 1, 0])).unwrap();
+    let train = |augment: Augment| {
+        let model = Model::input(9).dense(2);
+        let mut trainer = Trainer::new(&model, Adam::new(0.01)).device(Device::cpu()).build()?;
+        trainer.fit(&signals, fit(Some(augment)))
+    };
+    for augment in [Augment::new().crop(1), Augment::new().rotate(5.0)] {
+        let error = train(augment.clone()).unwrap_err().to_string();
+        assert!(error.contains("rows of 9 numbers are signals"), "{error}");
+        train(augment.image(1, 3, 3)).expect("images in a row");
+    }
+    train(Augment::new().time_shift(2).flip_horizontal(0.5)).expect("signals");
 }

@@ -54,6 +54,13 @@ impl Geometry {
         problems
     }
 
+    /// Whether a row's numbers keep their line.
+    pub(super) fn keeps_lines(&self) -> bool {
+        let [_, flip] = self.flips;
+        let [_, shift] = self.shifts;
+        flip == 0.0 && shift == 0 && self.degrees == 0.0 && self.shear == 0.0
+    }
+
     /// Images `[B, C, H, W]` under their maps.
     pub(super) fn forward(&self, x: &Value, draws: &Draws, fill: f64) -> Value {
         if *self == Geometry::default() {

@@ -32,8 +32,8 @@ const STREAMS: u32 = 1 << 31;
 /// come contrast, brightness and saturation, then gain, offset, noise and masks, in whatever order they are
 /// called here.
 ///
-/// Rows are images `[channels, height, width]` or `[height, width]`, or signals `[length]`; a
-/// spectrogram is an image whose width is time.
+/// Rows are images `[channels, height, width]` or `[height, width]`, or signals `[length]`, which are
+/// not cropped, turned, slanted or mirrored upside down; a spectrogram is an image whose width is time.
 ///
 /// ```
 /// use ironwarp::prelude::*;
@@ -249,6 +249,15 @@ impl Augment {
     /// Channels, height and width of a row.
     fn sizes(&self, ty: &TensorType) -> Result<[usize; 3], TrainError> {
         let own: Vec<usize> = ty.shape.dims()[1..].iter().map(|d| d.size(1)).collect();
+        if let (None, [length]) = (self.image, &own[..])
+            && !self.geometry.keeps_lines()
+        {
+            return Err(TrainError::Options(format!(
+                "augmentation: rows of {length} numbers are signals, which `flip_vertical`, `crop`, \
+                 `rotate` and `shear` do not fit; if they are images, say \
+                 `Augment::image(channels, height, width)`"
+            )));
+        }
         let image = match (self.image, &own[..]) {
             (Some(image), _) => Some(image),
             (None, &[length]) => Some([1, 1, length]),
