@@ -71,9 +71,9 @@ nightly seconds="600":
     IRONWARP_KERNELS=all IRONWARP_REQUIRE_NVRTC=1 cargo test --release --test kernels -- --nocapture
     cargo test --workspace --all-features --release
     # Lines with `counted:` go into docs/nightly.md.
-    cargo test --release --test ops --test planted --test cuda_bits --test cuda_faults --test cuda_ops --test cuda_sanitizers --test cuda_steps -- --include-ignored --nocapture
+    cargo test --release --test ops --test planted --test cuda_bits --test cuda_faults --test cuda_ops --test cuda_sanitizers --test cuda_steps --test messy_table -- --include-ignored --nocapture
     cargo run --release --example digits
     cargo run --release --example linear_regression
     cargo run --release --example custom
     tests/fixtures/make.sh --check
-    for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run "$target" -- -max_total_time={{seconds}} || exit 1; done
+    for target in $(cargo +nightly fuzz list); do just fuzz "$target" {{seconds}} 512 || exit 1; done

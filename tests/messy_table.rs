@@ -153,7 +153,7 @@ fn a_messy_table_is_read_right_or_refused_with_its_place() {
 
 /// Prints how long the reading took, and the most memory that the process had.
 #[test]
-#[ignore = "a million rows; run with --ignored --nocapture"]
+#[ignore = "a million rows; `just nightly` runs it"]
 fn a_million_messy_rows_are_read_right() {
     let mess = mess(1_000_000, 9);
     let peak = || {

@@ -51,7 +51,8 @@ pub use preprocessing::{
 pub use recipe::{ColumnRecipe, Distribution, Encoding, Impute, Recipe, Scale};
 pub use report::{ColumnReport, Suspicion, TableReport, WordCount};
 pub use stored::Stored;
-pub use streaming::{Held, Windows};
+pub(crate) use streaming::Held;
+pub use streaming::Windows;
 pub use table::{Kind, Table, TableColumn};
 pub use vocabulary::{Vocabulary, read_text};
 

@@ -125,7 +125,7 @@ impl Dataset {
 }
 
 /// Rows that are being copied into memory.
-pub struct Held {
+pub(crate) struct Held {
     like: Dataset,
     /// With the elements of a row.
     columns: Vec<(ColumnId, usize, Values)>,
@@ -135,7 +135,7 @@ pub struct Held {
 
 impl Held {
     /// Room for so many rows of the kind of a dataset's.
-    pub fn new(like: &Dataset, rows: usize) -> Held {
+    pub(crate) fn new(like: &Dataset, rows: usize) -> Held {
         let columns = like.columns().map(|(id, column)| {
             let count = rows * column.row_elements();
             let values = match column.dtype() {
@@ -158,7 +158,12 @@ impl Held {
     ///
     /// # Errors
     /// If a row does not exist or can't be read.
-    pub fn fill(&mut self, at: usize, from: &Dataset, rows: &[usize]) -> Result<(), DataError> {
+    pub(crate) fn fill(
+        &mut self,
+        at: usize,
+        from: &Dataset,
+        rows: &[usize],
+    ) -> Result<(), DataError> {
         for (id, width, values) in &mut self.columns {
             let mut target = Target::of(values);
             target.split(at * *width);
@@ -170,7 +175,7 @@ impl Held {
     }
 
     /// The dataset of these rows.
-    pub fn into_dataset(self) -> Dataset {
+    pub(crate) fn into_dataset(self) -> Dataset {
         let Held { mut like, columns, weights, numbers } = self;
         for (id, _, values) in columns {
             let column: &mut Column = match id {
