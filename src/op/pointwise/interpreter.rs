@@ -211,8 +211,12 @@ impl Interpreter {
             for k in near() {
                 found[k] = inputs[k].of(layout(k), (row, first, columns), live.rows);
             }
-            for start in (0..columns).step_by(CHUNK) {
-                let n = CHUNK.min(columns - start);
+            // One loop that finds everything in place has no use for chunks.
+            let in_place = || code.operands.iter().all(|k| found.get(*k).is_some_and(|x| x.is_some()));
+            let whole = code.instructions.len() == 1 && in_place();
+            let chunk = if whole { columns } else { CHUNK };
+            for start in (0..columns).step_by(chunk) {
+                let n = chunk.min(columns - start);
                 let end = if far { columns.min(start + 2 * n) } else { start + n };
                 let next = start + n..end;
                 for &k in &code.operands {
