@@ -212,7 +212,8 @@ impl Interpreter {
                 found[k] = inputs[k].of(layout(k), (row, first, columns), live.rows);
             }
             // One loop that finds everything in place has no use for chunks.
-            let in_place = || code.operands.iter().all(|k| found.get(*k).is_some_and(|x| x.is_some()));
+            let in_place =
+                || code.operands.iter().all(|k| found.get(*k).is_some_and(|x| x.is_some()));
             let whole = code.instructions.len() == 1 && in_place();
             let chunk = if whole { columns } else { CHUNK };
             for start in (0..columns).step_by(chunk) {

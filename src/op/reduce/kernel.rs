@@ -28,6 +28,46 @@ const BLOCK: usize = 1024;
 const BLOCK_ROWS: usize = 64;
 const LANES: usize = 16;
 
+/// How elements are joined; known to the compiler, so that the loops have no choice to make.
+trait Fold: Copy {
+    const START: f32;
+    /// What counts of an element.
+    #[inline(always)]
+    fn map(self, x: f32) -> f32 {
+        x
+    }
+    #[inline(always)]
+    fn join(self, a: f32, b: f32) -> f32 {
+        a + b
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sum;
+impl Fold for Sum {
+    const START: f32 = 0.0;
+}
+
+#[derive(Clone, Copy)]
+struct SumSquares;
+impl Fold for SumSquares {
+    const START: f32 = 0.0;
+    #[inline(always)]
+    fn map(self, x: f32) -> f32 {
+        x * x
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Max;
+impl Fold for Max {
+    const START: f32 = f32::NEG_INFINITY;
+    #[inline(always)]
+    fn join(self, a: f32, b: f32) -> f32 {
+        if b.is_nan() || a < b { b } else { a }
+    }
+}
+
 impl ReduceKernel {
     /// A reduction of a step's first input into its output of this index.
     pub(in crate::op) fn new(op: &Reduce, types: &CallTypes, output: usize) -> Self {
@@ -61,101 +101,16 @@ impl ReduceKernel {
         }
     }
 
-    #[inline(always)]
-    fn combine(&self, a: f32, b: f32) -> f32 {
-        match self.reduction {
-            Reduction::Max if b.is_nan() || a < b => b,
-            Reduction::Max => a,
-            _ => a + b,
-        }
-    }
-
-    #[inline(always)]
-    fn start(&self) -> f32 {
-        if self.reduction == Reduction::Max { f32::NEG_INFINITY } else { 0.0 }
-    }
-
-    /// One row, each element mapped first.
-    #[inline(always)]
-    fn row(&self, x: &[f32], map: impl Fn(f32) -> f32) -> f32 {
-        let mut total = self.start();
-        for block in x.chunks(BLOCK) {
-            let mut lanes = [self.start(); LANES];
-            let (groups, tail) = block.as_chunks::<LANES>();
-            for group in groups {
-                for (lane, &x) in lanes.iter_mut().zip(group) {
-                    *lane = self.combine(*lane, map(x));
-                }
-            }
-            for (lane, &x) in lanes.iter_mut().zip(tail) {
-                *lane = self.combine(*lane, map(x));
-            }
-            let mut width = LANES;
-            while width > 1 {
-                width /= 2;
-                for i in 0..width {
-                    lanes[i] = self.combine(lanes[i], lanes[i + width]);
-                }
-            }
-            total = self.combine(total, lanes[0]);
-        }
-        total
-    }
-
-    #[inline(always)]
-    fn mapped_row(&self, x: &[f32]) -> f32 {
-        match self.reduction {
-            Reduction::SumSquares => self.row(x, |x| x * x),
-            _ => self.row(x, |x| x),
-        }
-    }
-
-    /// Columns `first..` of one outer index.
-    #[inline(always)]
-    fn columns(&self, x: &[f32], mut first: usize, target: &mut [f32]) {
-        let (wide, rest) = target.as_chunks_mut::<{ 4 * LANES }>();
-        for strip in wide {
-            let sums: [[f32; LANES]; 4] = self.strip(x, first);
-            strip.as_chunks_mut().0.copy_from_slice(&sums);
-            first += 4 * LANES;
-        }
-        let (narrow, rest) = rest.as_chunks_mut::<LANES>();
-        for strip in narrow {
-            [*strip] = self.strip(x, first);
-            first += LANES;
-        }
-        for target in rest {
-            [[*target]] = self.strip(x, first);
-            first += 1;
-        }
-    }
-
-    /// `M` times `N` columns, whose sums stay in registers.
-    #[inline(always)]
-    fn strip<const M: usize, const N: usize>(&self, x: &[f32], first: usize) -> [[f32; N]; M] {
-        let mut total = [[self.start(); N]; M];
-        for block in x.chunks(BLOCK_ROWS * self.inner) {
-            let mut sums = [[self.start(); N]; M];
-            for row in block.chunks_exact(self.inner) {
-                let groups = row[first..][..M * N].as_chunks::<N>().0;
-                for m in 0..M {
-                    for n in 0..N {
-                        let x = groups[m][n];
-                        let x = if self.reduction == Reduction::SumSquares { x * x } else { x };
-                        sums[m][n] = self.combine(sums[m][n], x);
-                    }
-                }
-            }
-            for (total, sum) in total.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
-                *total = self.combine(*total, *sum);
-            }
-        }
-        total
-    }
-
     /// Results `at..` of a phase that reads the input.
     #[inline(always)]
-    fn fill(&self, x: &[f32], mut at: usize, live: &Live, mut target: &mut [f32]) {
+    fn fill<F: Fold>(
+        &self,
+        fold: F,
+        x: &[f32],
+        mut at: usize,
+        live: &Live,
+        mut target: &mut [f32],
+    ) {
         let reduced = self.reduced.elements(live.rows);
         while !target.is_empty() {
             let (outer, first) = (at / self.inner, at % self.inner);
@@ -163,8 +118,8 @@ impl ReduceKernel {
             let (piece, tail) = target.split_at_mut(n);
             let matrix = &x[outer * reduced * self.inner..][..reduced * self.inner];
             match self.inner {
-                1 => piece[0] = self.mapped_row(matrix),
-                _ => self.columns(matrix, first, piece),
+                1 => piece[0] = row(fold, matrix, |x| fold.map(x)),
+                inner => columns(fold, matrix, inner, first, piece),
             }
             (at, target) = (at + n, tail);
         }
@@ -209,41 +164,129 @@ impl CpuKernel for ReduceKernel {
     }
 
     fn run(&self, phase: usize, task: usize, live: &Live, io: &mut TaskIo<'_>) {
-        simd::dispatch(Task { kernel: self, phase, task, live, io });
+        let at = (phase, task);
+        match self.reduction {
+            Reduction::Max => simd::dispatch(Task { kernel: self, at, live, io, fold: Max }),
+            Reduction::SumSquares => {
+                simd::dispatch(Task { kernel: self, at, live, io, fold: SumSquares });
+            }
+            Reduction::Sum | Reduction::Mean => {
+                simd::dispatch(Task { kernel: self, at, live, io, fold: Sum });
+            }
+        }
     }
 }
 
-struct Task<'a, 'b> {
-    kernel: &'a ReduceKernel,
-    phase: usize,
-    task: usize,
-    live: &'a Live,
-    io: &'a TaskIo<'b>,
+/// One row, each element mapped first.
+#[inline(always)]
+fn row<F: Fold>(fold: F, x: &[f32], map: impl Fn(f32) -> f32) -> f32 {
+    let mut total = F::START;
+    for block in x.chunks(BLOCK) {
+        let mut lanes = [F::START; LANES];
+        let (groups, tail) = block.as_chunks::<LANES>();
+        for group in groups {
+            for (lane, &x) in lanes.iter_mut().zip(group) {
+                *lane = fold.join(*lane, map(x));
+            }
+        }
+        for (lane, &x) in lanes.iter_mut().zip(tail) {
+            *lane = fold.join(*lane, map(x));
+        }
+        let mut width = LANES;
+        while width > 1 {
+            width /= 2;
+            for i in 0..width {
+                lanes[i] = fold.join(lanes[i], lanes[i + width]);
+            }
+        }
+        total = fold.join(total, lanes[0]);
+    }
+    total
 }
 
-impl simd::Vectorised for Task<'_, '_> {
+/// Columns `first..` of a matrix with so many.
+#[inline(always)]
+fn columns<F: Fold>(fold: F, x: &[f32], inner: usize, mut first: usize, target: &mut [f32]) {
+    let (wide, rest) = target.as_chunks_mut::<{ 4 * LANES }>();
+    for results in wide {
+        let sums: [[f32; LANES]; 4] = strip::<F, 4, LANES>(fold, x, inner, first);
+        results.as_chunks_mut().0.copy_from_slice(&sums);
+        first += 4 * LANES;
+    }
+    let (narrow, rest) = rest.as_chunks_mut::<LANES>();
+    for results in narrow {
+        [*results] = strip::<F, 1, LANES>(fold, x, inner, first);
+        first += LANES;
+    }
+    let (few, rest) = rest.as_chunks_mut::<4>();
+    for results in few {
+        [*results] = strip::<F, 1, 4>(fold, x, inner, first);
+        first += 4;
+    }
+    for result in rest {
+        [[*result]] = strip::<F, 1, 1>(fold, x, inner, first);
+        first += 1;
+    }
+}
+
+/// `M` times `N` columns, whose sums stay in registers.
+#[inline(always)]
+fn strip<F: Fold, const M: usize, const N: usize>(
+    fold: F,
+    x: &[f32],
+    inner: usize,
+    first: usize,
+) -> [[f32; N]; M] {
+    let mut total = [[F::START; N]; M];
+    for block in x.chunks(BLOCK_ROWS * inner) {
+        let mut sums = [[F::START; N]; M];
+        for row in block.chunks_exact(inner) {
+            let groups = row[first..][..M * N].as_chunks::<N>().0;
+            for m in 0..M {
+                for n in 0..N {
+                    sums[m][n] = fold.join(sums[m][n], fold.map(groups[m][n]));
+                }
+            }
+        }
+        for (total, sum) in total.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+            *total = fold.join(*total, *sum);
+        }
+    }
+    total
+}
+
+struct Task<'a, 'b, F> {
+    kernel: &'a ReduceKernel,
+    /// Phase and task.
+    at: (usize, usize),
+    live: &'a Live,
+    io: &'a TaskIo<'b>,
+    fold: F,
+}
+
+impl<F: Fold> simd::Vectorised for Task<'_, '_, F> {
     #[inline(always)]
     fn run(self) {
-        let Task { kernel, phase, task, live, io } = self;
+        let Task { kernel, at: (phase, task), live, io, fold } = self;
         let first = task * kernel.chunk(phase, live);
         match (kernel.parts(live.rows), phase) {
             (1, _) => {
                 let target = io.output(kernel.output);
-                kernel.fill(io.input(0), first, live, target);
+                kernel.fill(fold, io.input(0), first, live, target);
                 kernel.finish(live, target);
             }
             (parts, 0) => {
                 let reduced = kernel.reduced.elements(live.rows);
-                let row = &io.input(0)[task / parts * reduced..][..reduced];
+                let whole = &io.input(0)[task / parts * reduced..][..reduced];
                 let start = task % parts * ELEMENTS;
-                let part = &row[start..reduced.min(start + ELEMENTS)];
-                io.scratch()[0] = kernel.mapped_row(part);
+                let part = &whole[start..reduced.min(start + ELEMENTS)];
+                io.scratch()[0] = row(fold, part, |x| fold.map(x));
             }
             (parts, _) => {
                 let target = io.output(kernel.output);
                 let partial = &io.written_scratch()[first * parts..];
                 for (total, partial) in target.iter_mut().zip(partial.chunks(parts)) {
-                    *total = kernel.row(partial, |x| x);
+                    *total = row(fold, partial, |x| x);
                 }
                 kernel.finish(live, target);
             }

@@ -1,5 +1,8 @@
 //! The fast CPU forms: a task takes whole rows.
 
+use std::array::from_fn;
+
+use super::narrow::{CLASSES, Lanes, Narrow, ROWS};
 use super::row_shape;
 use crate::cpu::{math, simd};
 use crate::op::kernel::Shared;
@@ -121,6 +124,15 @@ impl Target<'_> {
         if self.rest > 0.0 { loss + self.rest * total(x, |x| lse - x) } else { loss }
     }
 
+    /// What the chosen class has less of in the gradient.
+    #[inline(always)]
+    fn subtract(&self, label: u32, upstream: f32, out: &mut [f32]) {
+        match out.get_mut(label as usize) {
+            Some(o) => *o -= upstream * self.keep,
+            None => out.fill(f32::NAN),
+        }
+    }
+
     /// The gradient of a row of logits.
     #[inline(always)]
     fn gradient(&self, x: &[f32], lse: f32, upstream: f32, out: &mut [f32]) {
@@ -128,10 +140,7 @@ impl Target<'_> {
         match self.row {
             Shared::U32(label) => {
                 map(x, out, |x| upstream * (math::exp(x - lse) - rest));
-                match out.get_mut(label[0] as usize) {
-                    Some(o) => *o -= upstream * keep,
-                    None => out.fill(f32::NAN),
-                }
+                self.subtract(label[0], upstream, out);
             }
             Shared::F32(t) => {
                 let mass = keep * total(t, |t| t) + rest * x.len() as f32;
@@ -196,18 +205,38 @@ impl simd::Vectorised for Both<'_, '_> {
         let Both { kernel, first, io } = self;
         let classes = kernel.classes;
         let (logits, targets, upstream) = (io.input(0), io.input_any(1), io.input(2));
+        let labels = match targets {
+            Shared::U32(labels) if classes <= CLASSES => Some(labels),
+            _ => None,
+        };
         let (mut sum, mut part) = (0.0, 0.0);
-        for (i, out) in io.output(1).chunks_mut(classes).enumerate() {
-            let row = first + i;
-            let x = &logits[row * classes..][..classes];
-            let (lse, upstream) =
-                (row_log_sum_exp(x), upstream[if kernel.by_row { row } else { 0 }]);
-            let target = Target::new(kernel, targets, row);
-            part += upstream * target.loss(x, lse);
-            if i % BLOCK == BLOCK - 1 {
+        for (block, out) in io.output(1).chunks_mut(ROWS * classes).enumerate() {
+            let first = first + block * ROWS;
+            let (x, rows) = (&logits[first * classes..][..out.len()], out.len() / classes);
+            let last = first + rows - 1;
+            let upstream: Lanes =
+                from_fn(|i| upstream[if kernel.by_row { last.min(first + i) } else { 0 }]);
+            let narrow = labels.map(|labels| (Narrow::new(x, classes), labels));
+            let lse = match &narrow {
+                Some((narrow, _)) => narrow.log_sum_exps(),
+                None => from_fn(|i| x.chunks(classes).nth(i).map_or(0.0, row_log_sum_exp)),
+            };
+            let target = |i| Target::new(kernel, targets, first + i);
+            for (i, x) in x.chunks(classes).enumerate() {
+                part += upstream[i] * target(i).loss(x, lse[i]);
+            }
+            if block % (BLOCK / ROWS) == BLOCK / ROWS - 1 {
                 sum += std::mem::take(&mut part);
             }
-            target.gradient(x, lse, upstream, out);
+            if let Some((narrow, _)) = &narrow {
+                narrow.gradients(&lse, &upstream, target(0).rest, out);
+            }
+            for (i, (x, out)) in x.chunks(classes).zip(out.chunks_mut(classes)).enumerate() {
+                match narrow {
+                    Some((_, labels)) => target(i).subtract(labels[first + i], upstream[i], out),
+                    None => target(i).gradient(x, lse[i], upstream[i], out),
+                }
+            }
         }
         io.scratch()[0] = sum + part;
     }

@@ -8,6 +8,7 @@
 
 mod joint;
 mod kernel;
+mod narrow;
 
 pub use joint::SoftmaxCrossEntropyWithGradient;
 
