@@ -361,5 +361,8 @@ fn others_are_given_the_same_data_and_weights() {
 #[test]
 fn the_workloads_are_those_that_other_programs_run() {
     let ids: Vec<_> = workloads().iter().map(|workload| workload.id).collect();
-    assert_eq!(ids, ["W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8b1", "W8b256"]);
+    assert_eq!(
+        ids,
+        ["W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8b1", "W8b256", "W9", "W10", "W11"]
+    );
 }

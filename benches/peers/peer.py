@@ -10,6 +10,7 @@ JSON object. It has a class whose instances can do this:
 
 import json
 import os
+import resource
 import statistics
 import sys
 import time
@@ -26,6 +27,9 @@ WORKLOADS = {
     "W7": dict(optimizer="adam", tensors=20, elements=1_000_000, batch=1),
     "W8b1": dict(W3, batch=1, predicts=True),
     "W8b256": dict(W3, batch=256, predicts=True),
+    "W9": dict(W3, batch=17),
+    "W10": dict(W3, layers=8, batch=96),
+    "W11": dict(layers=5, activation="gelu_tanh", loss="mse", optimizer="adamw", batch=96),
 }
 LEARNING_RATE = {"sgd": 0.01, "adam": 1e-3, "adamw": 1e-3}
 WEIGHT_DECAY = 0.01  # of adamw, on every parameter
@@ -111,4 +115,5 @@ def main(make, version):
         answer["problem"] = problem
     else:
         answer["seconds_per_step"] = statistics.median(measure(peer, float(budget)))
+    answer["peak_bytes"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps(answer))

@@ -27,8 +27,8 @@ PACKAGES = {
         "cuda": ["jax[cuda13]==0.10.2", "numpy", "safetensors"],
     },
 }
-# Written in Rust, for the CPU; on a GPU it needs a CUDA toolkit to be built.
-IN_RUST = ["candle"]
+# Written in Rust, for the CPU; on a GPU they need a CUDA toolkit to be built.
+IN_RUST = ["candle", "burn"]
 PEERS = {
     "cpu": [
         "pytorch-eager",
@@ -36,6 +36,7 @@ PEERS = {
         "jax-jit",
         "jax-scan",
         "candle-eager",
+        "burn-flex",
     ],
     "cuda": [
         "pytorch-eager",
@@ -47,7 +48,8 @@ PEERS = {
         "jax-scan",
     ],
 }
-WORKLOADS = ["W1", "W2", "W3", "W4", "W7", "W8b1", "W8b256"]
+# Rows of a step.
+WORKLOADS = dict(W1=100, W2=32, W3=128, W4=512, W7=1, W8b1=1, W8b256=256, W9=17, W10=96, W11=96)
 # What a form does not change or cannot do.
 LEFT_OUT = {
     ("jax-scan", "W8b1"),
@@ -101,7 +103,11 @@ def own(options, workload):
         return dict(problem="no GPU")
     entry = next(e for e in devices[0]["workloads"] if e["id"] == workload)
     version = report["machine"]["version"]
-    return dict(version=version, seconds_per_step=entry["seconds_per_step"]["median"])
+    return dict(
+        version=version,
+        seconds_per_step=entry["seconds_per_step"]["median"],
+        peak_bytes=entry["alone"] and entry["alone"]["memory"]["peak"],
+    )
 
 
 def other(options, name, workload):
@@ -144,7 +150,9 @@ def row(name, own_times, answers, problem, rows):
         return f"  {name:26} refused: {problem}"
     times = [answer["seconds_per_step"] for answer in answers]
     rate = rows / statistics.median(times)
-    line = f"  {name:26} {answers[0]['version']:>14} {rate:14,.0f} rows/s"
+    peaks = [answer["peak_bytes"] for answer in answers if answer["peak_bytes"]]
+    peak = f"{max(peaks) / 2**20:,.0f} MiB" if peaks else "-"
+    line = f"  {name:26} {answers[0]['version']:>14} {rate:14,.0f} rows/s {peak:>10}"
     if name == "ironwarp" or not own_times:
         return line
     ratios = sorted(theirs / ours for theirs, ours in zip(times, own_times))
@@ -157,7 +165,7 @@ def main():
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--peers", nargs="+", help="default: all forms for the device")
-    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=WORKLOADS)
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=3, help="processes of each program; default 3")
     parser.add_argument("--quick", action="store_true", help="half a second each in place of three")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -182,15 +190,15 @@ def main():
     export = [options.ironwarp, "bench", "--export", str(PLACE / "data")]
     subprocess.run(export, check=True, env=options.environment)
 
-    rows = dict(W1=100, W2=32, W3=128, W4=512, W7=1, W8b1=1, W8b256=256)
     print(f"{options.device}, {threads} threads, {options.rounds} rounds")
-    print("program, version, speed, how many times faster ours is: median (smallest to largest)")
+    print("program, version, speed, largest resident size, how many times faster ours is: median")
+    print("(smallest to largest)")
     for workload in options.workloads:
         print(workload, flush=True)
         programs, answers, problems = compare(options, workload)
         own_times = [answer["seconds_per_step"] for answer in answers["ironwarp"]]
         for name in programs:
-            line = row(name, own_times, answers[name], problems.get(name), rows[workload])
+            line = row(name, own_times, answers[name], problems.get(name), WORKLOADS[workload])
             print(line, flush=True)
 
 

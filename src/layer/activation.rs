@@ -4,7 +4,7 @@
 //! Where the derivative is simpler in the output (ReLU, ELU), it is written in it: the input need
 //! not be kept. Values and derivatives at ties are PyTorch's.
 
-use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use super::{Layer, Value};
 use crate::op::expression::Expr;
@@ -14,6 +14,36 @@ use crate::op::softmax::Softmax;
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 /// Scale of SELU (Klambauer et al. 2017).
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+
+/// Of `x²` in GELU by `tanh`.
+const GELU_CUBIC: f64 = 0.044_715;
+/// `√(2/π)`.
+const GELU_SCALE: f64 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
+
+pub(crate) fn gelu(x: &Expr) -> Expr {
+    x * 0.5 * ((x * FRAC_1_SQRT_2).erf() + 1.0)
+}
+
+/// The derivative times upstream: `Φ(x) + x φ(x)`.
+pub(crate) fn gelu_slope(x: &Expr, g: &Expr) -> Expr {
+    let density = (x.square() * -0.5).exp() * (0.5 * GELU_SCALE);
+    g * (((x * FRAC_1_SQRT_2).erf() + 1.0) * 0.5 + x * density)
+}
+
+fn gelu_tanh_of(x: &Expr) -> Expr {
+    ((x + (x.square() * x) * GELU_CUBIC) * GELU_SCALE).tanh()
+}
+
+pub(crate) fn gelu_tanh(x: &Expr) -> Expr {
+    x * 0.5 * (gelu_tanh_of(x) + 1.0)
+}
+
+/// The derivative times upstream.
+pub(crate) fn gelu_tanh_slope(x: &Expr, g: &Expr) -> Expr {
+    let tanh = gelu_tanh_of(x);
+    let inner = x.square() * (3.0 * GELU_CUBIC * GELU_SCALE) + GELU_SCALE;
+    g * ((&tanh + 1.0) * 0.5 + (x * 0.5) * ((1.0 - tanh.square()) * inner))
+}
 
 impl Value {
     /// `max(x, 0)`; the derivative at 0 is 0.
@@ -48,16 +78,12 @@ impl Value {
 
     /// `x Φ(x)` with the error function (Hendrycks and Gimpel 2016): PyTorch's default GELU.
     pub fn gelu(&self) -> Value {
-        self.map(|x| x * 0.5 * ((x * FRAC_1_SQRT_2).erf() + 1.0))
+        self.map_with_gradient(gelu, |x, _, g| gelu_slope(x, g))
     }
 
     /// GELU by `tanh`: `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
     pub fn gelu_tanh(&self) -> Value {
-        let scale = (2.0 / PI).sqrt();
-        self.map(|x| {
-            let inner = (x + (x.square() * x) * 0.044_715) * scale;
-            x * 0.5 * (inner.tanh() + 1.0)
-        })
+        self.map_with_gradient(gelu_tanh, |x, _, g| gelu_tanh_slope(x, g))
     }
 
     /// `x · sigmoid(x)`, also called swish.

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 use super::code::Work;
 use super::loops::{Operand, each};
+use crate::cpu::math;
 use crate::op::expression::{Binary, Expr, Program};
 
 /// Most operands of a loop.
@@ -71,6 +72,24 @@ formulas! {
         let square = v * b + (g * g) * d;
         [p - (mean * u) / (square.sqrt() * s + e), mean, square]
     }
+    /// GELU by the error function.
+    Gelu(x h k o) { [(x * h) * ((x * k).error_function() + o)] }
+    /// Its derivative times upstream.
+    GeluSlope(g x k o h n d) {
+        let density = ((x * x) * n).exponential() * d;
+        [g * (((x * k).error_function() + o) * h + x * density)]
+    }
+    /// GELU by the hyperbolic tangent.
+    GeluTanh(x h c s o) {
+        let inner = (x + ((x * x) * x) * c) * s;
+        [(x * h) * (inner.hyperbolic_tangent() + o)]
+    }
+    /// Its derivative times upstream.
+    GeluTanhSlope(g x c s o h t) {
+        let square = x * x;
+        let tanh = ((x + (square * x) * c) * s).hyperbolic_tangent();
+        [g * ((tanh + o) * h + (x * h) * ((o - tanh * tanh) * (square * t + s)))]
+    }
     /// A moving average.
     Average(o x y) { [o + (x - o) * y] }
     /// That of the squares.
@@ -104,6 +123,43 @@ impl Choose for bool {
     #[inline(always)]
     fn select(self, yes: f32, no: f32) -> f32 {
         if self { yes } else { no }
+    }
+}
+
+/// Elementary functions, by names that numbers have not given to others.
+trait Elementary {
+    type Result;
+    fn error_function(&self) -> Self::Result;
+    fn exponential(&self) -> Self::Result;
+    fn hyperbolic_tangent(&self) -> Self::Result;
+}
+
+impl Elementary for f32 {
+    type Result = f32;
+    #[inline(always)]
+    fn error_function(&self) -> f32 {
+        math::erf(*self)
+    }
+    #[inline(always)]
+    fn exponential(&self) -> f32 {
+        math::exp(*self)
+    }
+    #[inline(always)]
+    fn hyperbolic_tangent(&self) -> f32 {
+        math::tanh(*self)
+    }
+}
+
+impl Elementary for Expr {
+    type Result = Expr;
+    fn error_function(&self) -> Expr {
+        self.erf()
+    }
+    fn exponential(&self) -> Expr {
+        self.exp()
+    }
+    fn hyperbolic_tangent(&self) -> Expr {
+        self.tanh()
     }
 }
 
@@ -163,6 +219,21 @@ mod tests {
         assert_eq!(loops(&Program::new(2, &[relu]), 1, false), one(Formula::BiasRelu));
         let slope = x.less_equal(0.0).select(0.0, &y);
         assert_eq!(loops(&Program::new(2, &[slope]), 1, false), one(Formula::Relu));
+    }
+
+    #[test]
+    fn activations_and_their_derivatives_are_one_loop() {
+        use crate::layer::activation::{gelu, gelu_slope, gelu_tanh, gelu_tanh_slope};
+        let [x, g] = [0, 1].map(Expr::input);
+        for (expression, formula) in [
+            (gelu(&x), Formula::Gelu),
+            (gelu_slope(&x, &g), Formula::GeluSlope),
+            (gelu_tanh(&x), Formula::GeluTanh),
+            (gelu_tanh_slope(&x, &g), Formula::GeluTanhSlope),
+        ] {
+            let program = Program::new(2, &[expression]);
+            assert_eq!(loops(&program, 1, false), [Work::Formula(formula)], "{program:?}");
+        }
     }
 
     #[test]

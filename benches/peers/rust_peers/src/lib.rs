@@ -101,6 +101,9 @@ impl Task {
             "W7" => (Kind::Update, 0, Rule::Adam, 1),
             "W8b1" => (Kind::Prediction, 3, Rule::Adam, 1),
             "W8b256" => (Kind::Prediction, 3, Rule::Adam, 256),
+            "W9" => (classes(true), 3, Rule::Adam, 17),
+            "W10" => (classes(true), 8, Rule::Adam, 96),
+            "W11" => (classes(false), 5, Rule::AdamW, 96),
             _ => bail!("there is no workload {name}"),
         };
         let empty = || Array { shape: vec![0], values: vec![] };
@@ -249,11 +252,22 @@ pub fn answer<P: Peer>(version: &str, make: impl FnOnce(&str, &Task) -> Result<P
     let mut samples = measure(&mut peer, budget.parse()?)?;
     samples.sort_by(f64::total_cmp);
     let median = samples[samples.len() / 2];
-    println!(
-        "{}",
-        json!({"version": version, "first_seconds": first_seconds, "seconds_per_step": median})
-    );
+    let answer = json!({
+        "version": version,
+        "first_seconds": first_seconds,
+        "seconds_per_step": median,
+        "peak_bytes": peak_bytes()?,
+    });
+    println!("{answer}");
     Ok(())
+}
+
+/// The largest resident size of this process so far.
+fn peak_bytes() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(1024 * kilobytes.context("a line VmHWM")?.parse::<u64>()?)
 }
 
 #[cfg(test)]
