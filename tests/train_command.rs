@@ -117,6 +117,29 @@ fn words_are_classes() {
     assert!(rows[599]["district"].is_string() && rows[599]["probability"].is_f64(), "{rows}");
 }
 
+/// Each step of preparation that a flag asks for goes into the model's file, and raw cells through
+/// it when the model predicts.
+#[test]
+fn what_flags_ask_for_is_in_the_file() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    flats(folder);
+    for (flags, seen) in [(&["--encoding", "target"][..], &["mean of the target for"][..])] {
+        let result = json(folder, &train(&[&["--target", "rent", "--json"], flags].concat()));
+        let [rmse, constant] =
+            ["test_rmse", "baseline_constant"].map(|n| result[n].as_f64().unwrap());
+        assert!(rmse < constant / 2.0, "{flags:?}: {result:#}");
+        let told = said(folder, &["inspect", "rent.safetensors"]);
+        assert!(seen.iter().all(|part| told.contains(part)), "{flags:?}: {told}");
+        let rents = said(folder, &["predict", "rent.safetensors", "flats.csv"]);
+        let rents = rents.lines().skip(1).map(|line| line.parse::<f64>().unwrap());
+        assert!(rents.clone().count() == 600 && rents.clone().all(f64::is_finite), "{flags:?}");
+        // Rents are 10 to 151: those of the west, two rooms more, are above those of the east.
+        let rents: Vec<f64> = rents.collect();
+        assert!(rents[1] > rents[0] + 40.0, "{flags:?}: {:?}", &rents[..6]);
+    }
+}
+
 /// Of 600 rows the test has the last fifth by time, or whole groups.
 #[test]
 fn rows_are_split_by_time_or_groups() {

@@ -51,3 +51,38 @@ fn quantile_transforms_are_those_of_scikit_learn() {
         }
     }
 }
+
+#[test]
+fn words_are_encoded_by_the_target_as_in_scikit_learn() {
+    let text = include_str!("fixtures/tables/target_encoding.json");
+    let cases: BTreeMap<String, Vec<f64>> = serde_json::from_str(text).unwrap();
+    assert_eq!(cases.len(), 3);
+    let words = |numbers: &mut dyn Iterator<Item = usize>| {
+        TableColumn::categories("w", numbers.map(|w| Some(format!("w{w}"))))
+    };
+    let class = |i: usize| (i * i + i / 7) % 3;
+    for (name, expected) in cases {
+        let y = match name.as_str() {
+            "regression" => {
+                let number = |i: usize| ((i * 37 % 101) as f64 - 50.0) / 8.0;
+                TableColumn::numbers("y", (0..60).map(|i| Some(number(i))))
+            }
+            "binary" => {
+                let word = |i| ["no", "yes"][usize::from(class(i) == 1)];
+                TableColumn::categories("y", (0..60).map(|i| Some(word(i))))
+            }
+            _ => TableColumn::categories("y", (0..60).map(|i| Some(format!("c{}", class(i))))),
+        };
+        let known = words(&mut (0..60).map(|i| (i * i * 7 + 3 * i) % 11));
+        let recipe: Recipe = Table::new(vec![known, y]).unwrap().target("y").unwrap();
+        let data = recipe.target_encode(7).build().unwrap();
+        let new = Table::new(vec![words(&mut (0..12))]).unwrap();
+        let found = features(&data.preprocessing().unwrap().apply(&new).unwrap());
+        assert_eq!(found.len(), expected.len(), "{name}");
+        for (found, expected) in found.iter().zip(expected) {
+            let error = (f64::from(*found) - expected).abs();
+            // Sums of 60 targets of at most 6.25, in another order, and of their squares.
+            assert!(error <= bounds::table(expected, 2 * 60, 6.25), "{name}: {found}, {expected}");
+        }
+    }
+}

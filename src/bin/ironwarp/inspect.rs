@@ -122,6 +122,13 @@ fn described(transform: &Transform) -> String {
             let count = categories.len() + usize::from(*other);
             format!("{count} features{}: {}{others}", filled(fill.clone()), some(categories))
         }
+        Transform::Target { fill, categories, encodings } => {
+            let what = match encodings.len() {
+                1 => "mean of the target".to_string(),
+                count => format!("{count} means of the target"),
+            };
+            format!("{what} for {}{}", some(categories), filled(fill.clone()))
+        }
         Transform::Hash { fill, buckets } => {
             format!("{buckets} features by hash{}", filled(fill.clone()))
         }

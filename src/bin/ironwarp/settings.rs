@@ -171,6 +171,8 @@ pub(crate) enum Encoding {
     OneHot,
     /// The word's place in the sorted list
     Ordinal,
+    /// The mean of the target in rows of the word; of training rows, in other rows of it
+    Target,
 }
 
 /// An activation by name.
@@ -257,6 +259,7 @@ impl Settings {
         let recipe = match self.encoding {
             Encoding::OneHot => recipe.one_hot(),
             Encoding::Ordinal => recipe.ordinal(),
+            Encoding::Target => recipe.target_encode(self.seed),
         };
         let recipe = recipe.join_rare(self.rare);
         let recipe = if self.drop_duplicates { recipe.drop_duplicates() } else { recipe };

@@ -77,6 +77,16 @@ impl Transform {
             Transform::OneHot { categories, .. } | Transform::Ordinal { categories, .. } => {
                 distinct(categories)
             }
+            Transform::Target { categories, encodings, .. } => {
+                if encodings.is_empty() {
+                    return Err("there is no encoding by the target");
+                }
+                // As with one-hot ones, all words may be rare.
+                if !categories.is_empty() {
+                    distinct(categories)?;
+                }
+                encodings.iter().try_for_each(|encoding| encoding.check(categories.len()))
+            }
             Transform::Hash { buckets, .. } => match buckets {
                 1..=MAX_BUCKETS => Ok(()),
                 _ => Err("a hash has 1 to 1048576 buckets"),
@@ -86,7 +96,7 @@ impl Transform {
 }
 
 impl Scaling {
-    fn check(self) -> Result<(), &'static str> {
+    pub(super) fn check(self) -> Result<(), &'static str> {
         let (offset, divisor) = self.parts();
         if offset.is_finite() && divisor.is_finite() && divisor > 0.0 {
             return Ok(());

@@ -1,11 +1,13 @@
 //! Statistics of the training rows. Conventions are scikit-learn's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::super::dataset::Dataset;
 use super::super::recipe::{Encoding, Impute, Recipe, Scale};
 use super::super::table::{Kind, Table, TableColumn};
 use super::check::Unchecked;
-use super::inputs::prepared;
+use super::encoding::{Outcomes, TargetEncoding};
+use super::inputs::{places, prepared};
 use super::quantiles::Quantiles;
 use super::target::class_of;
 use super::{InputTransform, NumberTarget, Preprocessing, Scaling, TargetTransform, Transform};
@@ -15,20 +17,31 @@ use crate::error::DataError;
 const MAX_NUMBER_CLASSES: usize = 1000;
 
 impl Recipe {
-    /// The preprocessing fitted on the rows of `train`; classes come from `target`.
+    /// The rows of `train`, and the preprocessing fitted on them; classes come from `target`. Of
+    /// encodings by the target these rows have others than the preprocessing would give them.
     pub(in super::super) fn fit(
         &self,
         train: &Table,
         target: &TargetTransform,
-    ) -> Result<Preprocessing, DataError> {
+    ) -> Result<(Dataset, Preprocessing), DataError> {
         let columns = train.columns().iter().filter(|column| self.is_input(column.name()));
-        let input = |column: &TableColumn| {
-            Ok(InputTransform {
-                column: column.name().into(),
-                transform: self.input(train, column)?,
-            })
-        };
-        let inputs: Vec<InputTransform> = columns.map(input).collect::<Result<_, DataError>>()?;
+        let mut outcomes = None;
+        let (mut inputs, mut crossed) = (Vec::new(), HashMap::new());
+        for column in columns {
+            let transform = match (self.column_recipe(column.name()).encoding, column.kind()) {
+                (Encoding::Target(seed), Kind::Category) => {
+                    let outcomes = match &outcomes {
+                        Some(outcomes) => outcomes,
+                        None => outcomes.insert(Outcomes::of(target, train)?),
+                    };
+                    let (transform, own) = self.by_target(train, column, outcomes, seed)?;
+                    crossed.insert(inputs.len(), own);
+                    transform
+                }
+                _ => self.input(train, column)?,
+            };
+            inputs.push(InputTransform { column: column.name().into(), transform });
+        }
         if inputs.is_empty() {
             return Err(train.fault("the table", "there is no input column left".into()));
         }
@@ -38,7 +51,31 @@ impl Recipe {
             }
             other => other.clone(),
         };
-        Preprocessing::try_from(Unchecked { inputs, target, ignored: self.ignored.clone() })
+        let fitted =
+            Preprocessing::try_from(Unchecked { inputs, target, ignored: self.ignored.clone() })?;
+        let features = fitted.features(train, &crossed)?;
+        Ok((fitted.dataset(train, features)?, fitted))
+    }
+
+    /// Encodes a column of words by the target, and the training rows by other rows of them.
+    fn by_target(
+        &self,
+        train: &Table,
+        column: &TableColumn,
+        outcomes: &Outcomes,
+        seed: u64,
+    ) -> Result<(Transform, Vec<Vec<f64>>), DataError> {
+        let recipe = self.column_recipe(column.name());
+        let fill = recipe.imputes(Kind::Category).map(|how| fill_word(train, column, how));
+        let fill = fill.transpose()?;
+        let (categories, _) = categories(train, column, fill.as_deref(), recipe.rare)?;
+        let places = places(train, column, fill.as_deref(), &categories)?;
+        let words = (&places[..], categories.len());
+        let (mut encodings, own) = TargetEncoding::fit(train, column, words, outcomes, seed)?;
+        for (encoding, own) in encodings.iter_mut().zip(&own) {
+            (encoding.quantiles, encoding.scaling) = scaled(train, column, recipe.scale, own)?;
+        }
+        Ok((Transform::Target { fill, categories, encodings }, own))
     }
 
     fn input(&self, train: &Table, column: &TableColumn) -> Result<Transform, DataError> {
@@ -51,12 +88,7 @@ impl Recipe {
             let clip = recipe.clip.map(|shares| bounds(train, column, &numbers, shares));
             let (clip, log) = (clip.transpose()?, recipe.log);
             numbers.iter_mut().for_each(|x| *x = prepared(*x, clip, log));
-            let quantiles = match recipe.scale {
-                Scale::Quantile(_) if numbers.is_empty() => return Err(no_value(train, column)),
-                Scale::Quantile(distribution) => Some(Quantiles::fit(&numbers, distribution)),
-                _ => None,
-            };
-            let scaling = scaling(train, column, recipe.scale, &numbers)?;
+            let (quantiles, scaling) = scaled(train, column, recipe.scale, &numbers)?;
             return Ok(Transform::Number { fill, clip, log, quantiles, scaling });
         }
         let fill = impute.map(|how| fill_word(train, column, how)).transpose()?;
@@ -256,6 +288,22 @@ fn most_frequent(numbers: &[f64]) -> f64 {
     // max_by_key takes the last of equals; reversed, that is the smallest.
     let runs: Vec<&[f64]> = runs.collect();
     runs.iter().rev().max_by_key(|run| run.len()).map_or(0.0, |run| run[0])
+}
+
+/// What scales these numbers of a column: their ranks, or a linear map.
+fn scaled(
+    train: &Table,
+    column: &TableColumn,
+    scale: Scale,
+    numbers: &[f64],
+) -> Result<(Option<Quantiles>, Scaling), DataError> {
+    Ok(match scale {
+        Scale::Quantile(_) if numbers.is_empty() => return Err(no_value(train, column)),
+        Scale::Quantile(distribution) => {
+            (Some(Quantiles::fit(numbers, distribution)), Scaling::None)
+        }
+        _ => (None, scaling(train, column, scale, numbers)?),
+    })
 }
 
 fn scaling(

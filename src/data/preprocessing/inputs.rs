@@ -4,15 +4,19 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::super::column::Column;
 use super::super::table::{Cells, Kind, Table, TableColumn};
 use super::super::text::shortened;
 use super::{InputTransform, Preprocessing, Transform};
 use crate::error::DataError;
 
 impl Preprocessing {
-    /// The column `features` of a table's rows.
-    pub(super) fn features(&self, table: &Table) -> Result<Column, DataError> {
+    /// The features of a table's rows, row after row. Encodings by the target that are known
+    /// already, by the input's place, are taken from `crossed`.
+    pub(super) fn features(
+        &self,
+        table: &Table,
+        crossed: &HashMap<usize, Vec<Vec<f64>>>,
+    ) -> Result<Vec<f32>, DataError> {
         let width: usize = self.inputs.iter().map(|input| input.transform.width()).sum();
         let elements = width.checked_mul(table.len()).ok_or_else(|| {
             DataError::Invalid(format!("{width} features of {} rows are too many", table.len()))
@@ -27,12 +31,12 @@ impl Preprocessing {
         })?;
         features.resize(elements, 0.0);
         let mut offset = 0;
-        for input in &self.inputs {
+        for (place, input) in self.inputs.iter().enumerate() {
             let rows = features.chunks_exact_mut(width).map(|row| &mut row[offset..]);
-            input.apply(table, rows)?;
+            input.apply(table, crossed.get(&place), rows)?;
             offset += input.transform.width();
         }
-        Ok(Column::numbers("features", &[width], features))
+        Ok(features)
     }
 }
 
@@ -42,6 +46,7 @@ impl Transform {
         match self {
             Transform::OneHot { categories, other, .. } => categories.len() + usize::from(*other),
             Transform::Hash { buckets, .. } => *buckets,
+            Transform::Target { encodings, .. } => encodings.len(),
             Transform::Number { .. } | Transform::Ordinal { .. } => 1,
         }
     }
@@ -52,6 +57,7 @@ impl InputTransform {
     fn apply<'a>(
         &self,
         table: &Table,
+        crossed: Option<&Vec<Vec<f64>>>,
         rows: impl Iterator<Item = &'a mut [f32]>,
     ) -> Result<(), DataError> {
         let column = table.column(&self.column).ok_or_else(|| table.no_column(&self.column))?;
@@ -63,12 +69,12 @@ impl InputTransform {
                     let number = prepared(number, *clip, *log);
                     let number = quantiles.as_ref().map_or(number, |q| q.apply(number));
                     let scaled = scaling.apply(number);
-                    out[0] = single(table, column, row, scaled)?;
+                    out[0] = single(table, &self.column, row, scaled)?;
                 }
             }
             Transform::OneHot { fill, categories, .. } => {
                 let width = self.transform.width();
-                let places = self.places(table, column, fill.as_deref(), categories)?;
+                let places = places(table, column, fill.as_deref(), categories)?;
                 for (out, place) in rows.zip(places) {
                     if place < width {
                         out[place] = 1.0;
@@ -77,52 +83,59 @@ impl InputTransform {
             }
             Transform::Hash { fill, buckets } => {
                 for (row, out) in rows.enumerate() {
-                    let word = self.word(table, column, row, fill.as_deref())?;
+                    let word = word(table, column, row, fill.as_deref())?;
                     out[(xxh3_64(word.as_bytes()) % *buckets as u64) as usize] = 1.0;
                 }
             }
             Transform::Ordinal { fill, categories } => {
-                let places = self.places(table, column, fill.as_deref(), categories)?;
+                let places = places(table, column, fill.as_deref(), categories)?;
                 rows.zip(places).for_each(|(out, place)| out[0] = place as f32);
+            }
+            Transform::Target { fill, categories, encodings } => {
+                let places = places(table, column, fill.as_deref(), categories)?;
+                for (row, (out, place)) in rows.zip(places).enumerate() {
+                    for (i, encoding) in encodings.iter().enumerate() {
+                        let mean = crossed.map_or(encoding.means[place], |own| own[i][row]);
+                        out[i] = single(table, &self.column, row, encoding.scale(mean))?;
+                    }
+                }
             }
         }
         Ok(())
     }
+}
 
-    /// Each row's place in the list of categories; the list's length for a word not in it.
-    fn places(
-        &self,
-        table: &Table,
-        column: &TableColumn,
-        fill: Option<&str>,
-        categories: &[String],
-    ) -> Result<Vec<usize>, DataError> {
-        let index: HashMap<&str, usize> =
-            categories.iter().enumerate().map(|(place, word)| (word.as_str(), place)).collect();
-        let place = |row| {
-            let word = self.word(table, column, row, fill)?;
-            Ok(index.get(word).copied().unwrap_or(categories.len()))
-        };
-        (0..table.len()).map(place).collect()
-    }
+/// Each row's place in the list of categories; the list's length for a word not in it.
+pub(super) fn places(
+    table: &Table,
+    column: &TableColumn,
+    fill: Option<&str>,
+    categories: &[String],
+) -> Result<Vec<usize>, DataError> {
+    let index: HashMap<&str, usize> =
+        categories.iter().enumerate().map(|(place, word)| (word.as_str(), place)).collect();
+    let place = |row| {
+        let word = word(table, column, row, fill)?;
+        Ok(index.get(word).copied().unwrap_or(categories.len()))
+    };
+    (0..table.len()).map(place).collect()
+}
 
-    /// The word of a row, or what stands in for a missing one.
-    fn word<'a>(
-        &self,
-        table: &Table,
-        column: &'a TableColumn,
-        row: usize,
-        fill: Option<&'a str>,
-    ) -> Result<&'a str, DataError> {
-        if let Some(number) = column.number(row) {
-            let message = format!(
-                "{number} is a number where a category is expected; read the file with \
-                 `types_from` the preprocessing"
-            );
-            return Err(table.cell_fault(row, &self.column, &message));
-        }
-        column.word(row).or(fill).ok_or_else(|| missing(table, row, column))
+/// The word of a row, or what stands in for a missing one.
+fn word<'a>(
+    table: &Table,
+    column: &'a TableColumn,
+    row: usize,
+    fill: Option<&'a str>,
+) -> Result<&'a str, DataError> {
+    if let Some(number) = column.number(row) {
+        let message = format!(
+            "{number} is a number where a category is expected; read the file with \
+             `types_from` the preprocessing"
+        );
+        return Err(table.cell_fault(row, column.name(), &message));
     }
+    column.word(row).or(fill).ok_or_else(|| missing(table, row, column))
 }
 
 /// A number clipped, and its logarithm if that is asked for.
@@ -153,7 +166,7 @@ pub(super) fn number(
 /// A result in single precision, which it must fit.
 pub(super) fn single(
     table: &Table,
-    column: &TableColumn,
+    column: &str,
     row: usize,
     number: f64,
 ) -> Result<f32, DataError> {
@@ -162,7 +175,7 @@ pub(super) fn single(
         return Ok(rounded);
     }
     let message = format!("{number:e} is too large for single precision; scale the column");
-    Err(table.cell_fault(row, column.name(), &message))
+    Err(table.cell_fault(row, column, &message))
 }
 
 fn missing(table: &Table, row: usize, column: &TableColumn) -> DataError {

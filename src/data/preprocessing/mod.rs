@@ -1,18 +1,21 @@
 //! Fitted preprocessing: plain data that travels with the model.
 
 mod check;
+mod encoding;
 mod fit;
 mod inputs;
 mod quantiles;
 mod target;
 
+pub use encoding::TargetEncoding;
 pub use quantiles::Quantiles;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::column::Column;
 use super::dataset::Dataset;
 use super::table::{Kind, Table};
 use super::text::quoted;
@@ -77,6 +80,15 @@ pub enum Transform {
         fill: Option<String>,
         /// How many.
         buckets: usize,
+    },
+    /// A word becomes a number for each encoding: what the target was in rows of the word.
+    Target {
+        /// In place of a missing word.
+        fill: Option<String>,
+        /// Sorted.
+        categories: Vec<String>,
+        /// One for each target; of two classes one, of more one for each.
+        encodings: Vec<TargetEncoding>,
     },
     /// A word becomes its place in the list; one that is not in it, the list's length.
     Ordinal {
@@ -160,10 +172,7 @@ impl Preprocessing {
 
     /// The names of the classes, in order of the labels; empty if the target is numbers.
     pub fn class_names(&self) -> &[String] {
-        match &self.target {
-            TargetTransform::Classes { classes, .. } => classes,
-            TargetTransform::Numbers(_) => &[],
-        }
+        self.target.class_names()
     }
 
     /// The names of the features, in order: the column's, or `column=category` for a one-hot one.
@@ -176,9 +185,21 @@ impl Preprocessing {
             Transform::Hash { buckets, .. } => {
                 (0..*buckets).map(|bucket| format!("{}#{bucket}", input.column)).collect()
             }
+            Transform::Target { encodings, .. } if encodings.len() > 1 => {
+                let of = self.outcomes().into_iter().take(encodings.len());
+                of.map(|name| format!("{}, mean of {name}", input.column)).collect()
+            }
             _ => vec![input.column.clone()],
         };
         self.inputs.iter().flat_map(names).collect()
+    }
+
+    /// The names of the target's columns, or of its classes.
+    fn outcomes(&self) -> Vec<&String> {
+        match &self.target {
+            TargetTransform::Classes { classes, .. } => classes.iter().collect(),
+            TargetTransform::Numbers(_) => self.target.columns(),
+        }
     }
 
     /// The inputs of raw rows and, if the table has all target columns, the targets. Columns are
@@ -190,7 +211,13 @@ impl Preprocessing {
     /// not known, or a result is too large for single precision.
     pub fn apply(&self, table: &Table) -> Result<Dataset, DataError> {
         self.check_columns(table)?;
-        let features = self.features(table)?;
+        let features = self.features(table, &HashMap::new())?;
+        self.dataset(table, features)
+    }
+
+    /// The dataset of a table's rows, which have these features.
+    fn dataset(&self, table: &Table, features: Vec<f32>) -> Result<Dataset, DataError> {
+        let features = Column::numbers("features", &[features.len() / table.len()], features);
         let labelled = self.target.columns().iter().all(|name| table.column(name).is_some());
         let targets = if labelled { vec![self.target.apply(table)?] } else { Vec::new() };
         let mut dataset = Dataset::new(vec![features], targets)?;

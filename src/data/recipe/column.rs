@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Recipe;
-#[cfg(doc)]
-use crate::data::Quantiles;
 use crate::data::table::Kind;
+#[cfg(doc)]
+use crate::data::{Quantiles, TargetEncoding};
 
 /// What to put in place of a missing cell. Means and the like are those of the training rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +58,11 @@ pub enum Encoding {
     /// The category's place in the sorted list; for one that the training rows do not have the
     /// place after the last.
     Ordinal,
+    /// What the target was in rows of the category: see [`TargetEncoding`]. One number for each
+    /// target, or for each class if there are more than two. Training rows are encoded by four
+    /// fifths of them, those of other folds, so that no row sees its own target; the number is the
+    /// folds' seed. The numbers are scaled as others are.
+    Target(u64),
     /// One number for each of so many buckets, 1 for the bucket of the cell's word: XXH3-64 of its
     /// bytes, modulo the buckets. Words need not be known before, and may share a bucket.
     Hash(usize),
@@ -123,6 +128,11 @@ impl ColumnRecipe {
     /// Categories as [`Encoding::Ordinal`].
     pub fn ordinal(self) -> Self {
         ColumnRecipe { encoding: Encoding::Ordinal, ..self }
+    }
+
+    /// Categories as [`Encoding::Target`], for columns of very many words.
+    pub fn target_encode(self, seed: u64) -> Self {
+        ColumnRecipe { encoding: Encoding::Target(seed), ..self }
     }
 
     /// Categories as [`Encoding::Hash`].
@@ -199,6 +209,11 @@ impl Recipe {
     /// [`ColumnRecipe::ordinal`] for all columns.
     pub fn ordinal(self) -> Self {
         Recipe { defaults: self.defaults.ordinal(), ..self }
+    }
+
+    /// [`ColumnRecipe::target_encode`] for all columns.
+    pub fn target_encode(self, seed: u64) -> Self {
+        Recipe { defaults: self.defaults.target_encode(seed), ..self }
     }
 
     /// [`ColumnRecipe::hash`] for all columns.

@@ -1,6 +1,5 @@
 //! A recipe fitted on all rows, or on the training rows of a split or fold.
 
-use super::super::column::Values;
 use super::super::dataset::Dataset;
 use super::super::preprocessing::TargetTransform;
 use super::super::split::{
@@ -26,7 +25,7 @@ impl Recipe {
     /// where nothing was said about missing cells (the line and column are named).
     pub fn build(&self) -> Result<Dataset, DataError> {
         let all = self.all()?;
-        let mut data = self.fit(&all.table, &all.target)?.apply(&all.table)?;
+        let mut data = self.fit(&all.table, &all.target)?.0;
         data.groups = all.groups.map(Into::into);
         Ok(data)
     }
@@ -50,7 +49,7 @@ impl Recipe {
         seed: u64,
     ) -> Result<(Dataset, Dataset), DataError> {
         let all = self.all()?;
-        self.part(&all, &split_rows_stratified(&all.labels()?, fraction, seed)?)
+        self.part(&all, &split_rows_stratified(&all.target.labels(&all.table)?, fraction, seed)?)
     }
 
     /// Splits the rows as [`Dataset::split_grouped`] does, by the column of [`Recipe::group_by`],
@@ -109,7 +108,7 @@ impl Recipe {
     ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
     {
         let all = self.all()?;
-        let folds = fold_rows_stratified(&all.labels()?, k, seed)?;
+        let folds = fold_rows_stratified(&all.target.labels(&all.table)?, k, seed)?;
         Ok(self.folds(all, folds))
     }
 
@@ -149,25 +148,13 @@ impl Recipe {
 
     /// Both parts, fitted on the first.
     fn part(&self, all: &Rows, parts: &Parts) -> Result<(Dataset, Dataset), DataError> {
-        let first = all.table.subset(&parts.0);
-        let preprocessing = self.fit(&first, &all.target)?;
-        let (first, second) =
-            (preprocessing.apply(&first)?, preprocessing.apply(&all.table.subset(&parts.1))?);
+        let (first, fitted) = self.fit(&all.table.subset(&parts.0), &all.target)?;
+        let second = fitted.apply(&all.table.subset(&parts.1))?;
         Ok((all.grouped(first, &parts.0), all.grouped(second, &parts.1)))
     }
 }
 
 impl Rows {
-    /// The class labels.
-    fn labels(&self) -> Result<Vec<u32>, DataError> {
-        match &*self.target.apply(&self.table)?.values {
-            Values::U32(labels) => Ok(labels.clone()),
-            _ => Err(DataError::Invalid(
-                "a stratified split needs a target of classes; the target is a number".into(),
-            )),
-        }
-    }
-
     /// The dataset of some rows, with their groups.
     fn grouped(&self, mut data: Dataset, rows: &[usize]) -> Dataset {
         let groups = self.groups.as_ref();

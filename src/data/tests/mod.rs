@@ -4,6 +4,7 @@
 mod audio;
 mod csv;
 mod dataset;
+mod encoding;
 mod hostile;
 mod idx;
 #[cfg(feature = "images")]
