@@ -140,6 +140,34 @@ fn what_flags_ask_for_is_in_the_file() {
     }
 }
 
+/// Two years of days, of which weekends sell more: in a model, in its file, and in new rows.
+#[test]
+fn dates_are_split() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let mut text = String::from("day,sold\n");
+    let (mut month, mut date, lengths) = (1, 1, [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]);
+    for row in 0..730 {
+        // 2022 began on a Saturday.
+        let weekend = row % 7 < 2;
+        let (year, sold) = (2022 + row / 365, if weekend { 90 } else { 40 } + row % 3);
+        writeln!(text, "{year}-{month:02}-{date:02},{sold}").unwrap();
+        (month, date) = if date < lengths[month - 1] { (month, date + 1) } else { (month + 1, 1) };
+        month = (month - 1) % 12 + 1;
+    }
+    fs::write(folder.join("flats.csv"), text).unwrap();
+    let result = json(folder, &train(&["--target", "sold", "--json", "--cyclic-dates"]));
+    assert_eq!(result["report"]["columns"][0]["kind"], "date");
+    let rmse = result["test_rmse"].as_f64().unwrap();
+    assert!(rmse < result["baseline_constant"].as_f64().unwrap() / 2.0, "{result:#}");
+    let told = said(folder, &["inspect", "sold.safetensors"]);
+    assert!(told.contains("day.weekday sine") && !told.contains("hour"), "{told}");
+    fs::write(folder.join("new.csv"), "day\n2024-03-02\n2024-03-05\n").unwrap();
+    let sold = said(folder, &["predict", "sold.safetensors", "new.csv"]);
+    let sold: Vec<f64> = sold.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+    assert!(sold[0] > sold[1] + 20.0, "{sold:?}");
+}
+
 /// Of 600 rows the test has the last fifth by time, or whole groups.
 #[test]
 fn rows_are_split_by_time_or_groups() {

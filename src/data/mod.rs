@@ -17,6 +17,7 @@ mod arrays;
 mod column;
 mod csv;
 mod dataset;
+mod date;
 mod decode;
 mod duplicates;
 mod fingerprint;
@@ -41,6 +42,7 @@ pub use arrays::{Element, IntoColumn};
 pub use column::{Column, Values};
 pub use csv::Csv;
 pub use dataset::{ColumnId, Dataset, Task};
+pub use date::{Cycle, DatePart};
 #[cfg(feature = "images")]
 pub use folder::images::ImageFolder;
 #[cfg(feature = "audio")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use ironwarp::data::{InputTransform, Preprocessing, Scaling, TargetTransform, Transform};
+use ironwarp::data::{Preprocessing, Scaling, TargetTransform, Transform};
 use ironwarp::exec::Device;
 use ironwarp::file::TensorFile;
 use ironwarp::train::Trained;
@@ -93,8 +93,8 @@ impl fmt::Display for Contents {
 /// What becomes of a table's columns.
 fn table(f: &mut fmt::Formatter<'_>, preprocessing: &Preprocessing) -> fmt::Result {
     writeln!(f, "\n{:<24} Becomes", "Column")?;
-    for InputTransform { column, transform } in preprocessing.inputs() {
-        writeln!(f, "{column:<24} {}", described(transform))?;
+    for input in preprocessing.inputs() {
+        writeln!(f, "{:<24} {}", input.name(), described(&input.transform))?;
     }
     match preprocessing.target() {
         TargetTransform::Classes { column, classes } => {

@@ -58,6 +58,10 @@ pub(crate) struct Settings {
     /// Words of less than this share of the rows are one category, together with unknown ones
     #[arg(long, value_name = "SHARE", default_value = "0.001")]
     pub(crate) rare: f64,
+    /// Of dates also sine and cosine of month, day, weekday and hour, so that December is next to
+    /// January
+    #[arg(long)]
+    pub(crate) cyclic_dates: bool,
     /// Leaves out rows that are equal to an earlier one
     #[arg(long)]
     pub(crate) drop_duplicates: bool,
@@ -262,6 +266,7 @@ impl Settings {
             Encoding::Target => recipe.target_encode(self.seed),
         };
         let recipe = recipe.join_rare(self.rare);
+        let recipe = if self.cyclic_dates { recipe.cyclic_dates() } else { recipe };
         let recipe = if self.drop_duplicates { recipe.drop_duplicates() } else { recipe };
         if self.clip == 0.0 { recipe } else { recipe.clip_quantiles(self.clip, 1.0 - self.clip) }
     }

@@ -30,9 +30,13 @@ const MAX_FIELD: usize = 1 << 20;
 /// the columns, and an empty cell is a missing one. Space around a cell does not count, blank
 /// lines are skipped, and a byte order mark, CRLF and an absent final newline are accepted.
 ///
-/// A column holds numbers if all its cells that are not missing are numbers, and categories
-/// otherwise; but if most of them are numbers the others are taken for mistakes and refused, as
-/// are `nan`, `inf` and numbers beyond the range of `f64`.
+/// A column holds numbers if all its cells that are not missing are numbers, dates if all are dates
+/// written alike, and categories otherwise; but if most of them are numbers (or dates) the others
+/// are taken for mistakes and refused, as are `nan`, `inf` and numbers beyond the range of `f64`.
+///
+/// A date is `2024-03-01`, `2024/3/1` or, if a day above 12 shows that the day comes first,
+/// `1.3.2024`, and may have a time behind it, as in `2024-03-01T12:30`, `2024-03-01 12:30:15.5Z` or
+/// `2024-03-01T12:30+02:00`, which counts in UTC.
 ///
 /// ```
 /// use ironwarp::data::{Csv, Kind};
@@ -127,7 +131,12 @@ impl<'a> Csv<'a> {
         self.declare(columns, Kind::Category)
     }
 
-    /// Takes numbers for numbers and categories for categories as a fitted preprocessing does, so
+    /// Columns whose cells must all be dates; of `1.2.2024` the day comes first.
+    pub fn dates(self, columns: &[&str]) -> Self {
+        self.declare(columns, Kind::Date)
+    }
+
+    /// Takes numbers for numbers, dates for dates and categories for categories as a fitted preprocessing does, so
     /// that a short file is understood like the one it was fitted on.
     pub fn types_from(mut self, preprocessing: &Preprocessing) -> Self {
         let kinds = preprocessing.kinds().map(|(name, kind)| (name.into(), (kind, false)));

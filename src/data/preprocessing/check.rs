@@ -25,8 +25,19 @@ impl TryFrom<Unchecked> for Preprocessing {
     fn try_from(raw: Unchecked) -> Result<Preprocessing, DataError> {
         let Unchecked { inputs, target, ignored } = raw;
         let mut names = HashSet::new();
-        let columns = inputs.iter().map(|input| &input.column).chain(target.columns());
-        for name in columns.chain(&ignored) {
+        let mut parts = HashSet::new();
+        for input in &inputs {
+            // Parts of one date may share its name, once each.
+            let dated = parts.insert((&input.column, input.part)) && input.part.is_some();
+            let first = names.insert(&input.column);
+            if !(first || dated && !parts.contains(&(&input.column, None))) {
+                return Err(fault(&input.column, "named twice"));
+            }
+            if input.part.is_some() && !matches!(input.transform, Transform::Number { .. }) {
+                return Err(fault(&input.column, "a part of a date is a number"));
+            }
+        }
+        for name in target.columns().into_iter().chain(&ignored) {
             if !names.insert(name) {
                 return Err(fault(name, "named twice"));
             }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::dataset::Dataset;
+use super::super::date::DatePart;
 use super::super::recipe::{Encoding, Impute, Recipe, Scale};
-use super::super::table::{Kind, Table, TableColumn};
+use super::super::table::{Cells, Kind, Table, TableColumn};
 use super::check::Unchecked;
 use super::encoding::{Outcomes, TargetEncoding};
 use super::inputs::{places, prepared};
@@ -28,6 +29,10 @@ impl Recipe {
         let mut outcomes = None;
         let (mut inputs, mut crossed) = (Vec::new(), HashMap::new());
         for column in columns {
+            if let Cells::Dates(moments) = &column.cells {
+                inputs.extend(self.date(train, column, moments)?);
+                continue;
+            }
             let transform = match (self.column_recipe(column.name()).encoding, column.kind()) {
                 (Encoding::Target(seed), Kind::Category) => {
                     let outcomes = match &outcomes {
@@ -40,7 +45,7 @@ impl Recipe {
                 }
                 _ => self.input(train, column)?,
             };
-            inputs.push(InputTransform { column: column.name().into(), transform });
+            inputs.push(InputTransform { column: column.name().into(), part: None, transform });
         }
         if inputs.is_empty() {
             return Err(train.fault("the table", "there is no input column left".into()));
@@ -55,6 +60,23 @@ impl Recipe {
             Preprocessing::try_from(Unchecked { inputs, target, ignored: self.ignored.clone() })?;
         let features = fitted.features(train, &crossed)?;
         Ok((fitted.dataset(train, features)?, fitted))
+    }
+
+    /// A column of dates becomes its parts, which are numbers.
+    fn date(
+        &self,
+        train: &Table,
+        column: &TableColumn,
+        moments: &[f64],
+    ) -> Result<Vec<InputTransform>, DataError> {
+        let present = moments.iter().copied().filter(|moment| !moment.is_nan());
+        let parts = DatePart::all(present, self.column_recipe(column.name()).cyclic);
+        let input = |part: DatePart| {
+            let numbers = column.part(part).expect("invariant: the column is of dates");
+            let transform = self.input(train, &numbers)?;
+            Ok(InputTransform { column: column.name().into(), part: Some(part), transform })
+        };
+        parts.into_iter().map(input).collect()
     }
 
     /// Encodes a column of words by the target, and the training rows by other rows of them.
@@ -113,6 +135,11 @@ impl Recipe {
             [column] => column.kind() == Kind::Category || numbered(column),
             _ => false,
         });
+        if let Some(column) = columns.iter().find(|column| column.kind() == Kind::Date) {
+            let message = "a target is numbers or words; these are dates. If each date is a class, \
+                           read the column as `categories`";
+            return Err(table.column_fault(column.name(), message.into()));
+        }
         if classify {
             let [column] = columns[..] else {
                 return Err(DataError::Invalid(

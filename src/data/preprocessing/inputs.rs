@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::super::date;
 use super::super::table::{Cells, Kind, Table, TableColumn};
 use super::super::text::shortened;
 use super::{InputTransform, Preprocessing, Transform};
@@ -61,6 +62,9 @@ impl InputTransform {
         rows: impl Iterator<Item = &'a mut [f32]>,
     ) -> Result<(), DataError> {
         let column = table.column(&self.column).ok_or_else(|| table.no_column(&self.column))?;
+        let part = self.part.map(|part| column.part(part).ok_or_else(|| no_date(table, column)));
+        let part = part.transpose()?;
+        let column = part.as_ref().unwrap_or(column);
         match &self.transform {
             Transform::Number { fill, clip, log, quantiles, scaling } => {
                 for (row, out) in rows.enumerate() {
@@ -129,8 +133,12 @@ fn word<'a>(
     fill: Option<&'a str>,
 ) -> Result<&'a str, DataError> {
     if let Some(number) = column.number(row) {
+        let what = match column.kind() {
+            Kind::Date => date::text(number) + " is a date",
+            _ => format!("{number} is a number"),
+        };
         let message = format!(
-            "{number} is a number where a category is expected; read the file with \
+            "{what} where a category is expected; read the file with \
              `types_from` the preprocessing"
         );
         return Err(table.cell_fault(row, column.name(), &message));
@@ -152,6 +160,11 @@ pub(super) fn number(
 ) -> Result<Option<f64>, DataError> {
     match &column.cells {
         Cells::Numbers(numbers) => Ok(Some(numbers[row]).filter(|x| !x.is_nan())),
+        Cells::Dates(_) => {
+            let message = "these are dates where numbers are expected; read the file with \
+                           `types_from` the preprocessing";
+            Err(table.column_fault(column.name(), message.into()))
+        }
         Cells::Categories { .. } => match column.word(row) {
             None => Ok(None),
             Some(word) => {
@@ -178,9 +191,15 @@ pub(super) fn single(
     Err(table.cell_fault(row, column, &message))
 }
 
+fn no_date(table: &Table, column: &TableColumn) -> DataError {
+    let message = "the cells are no dates, which are expected; read the file with `types_from` the \
+                   preprocessing";
+    table.column_fault(column.name(), message.into())
+}
+
 fn missing(table: &Table, row: usize, column: &TableColumn) -> DataError {
     let example = match column.kind() {
-        Kind::Number => "Impute::Median",
+        Kind::Number | Kind::Date => "Impute::Median",
         Kind::Category => "Impute::MostFrequent",
     };
     let message = format!(

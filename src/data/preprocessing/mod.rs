@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::column::Column;
 use super::dataset::Dataset;
+use super::date::DatePart;
 use super::table::{Kind, Table};
 use super::text::quoted;
 use crate::error::DataError;
@@ -32,12 +33,15 @@ pub struct Preprocessing {
     ignored: Vec<String>,
 }
 
-/// What becomes of one input column.
+/// What becomes of one input column, or of one part of a column of dates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputTransform {
     /// The column's name.
     pub column: String,
+    /// Of a column of dates, the number that is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<DatePart>,
     /// What becomes of its cells.
     pub transform: Transform,
 }
@@ -175,11 +179,12 @@ impl Preprocessing {
         self.target.class_names()
     }
 
-    /// The names of the features, in order: the column's, or `column=category` for a one-hot one.
+    /// The names of the features, in order: the column's, `column=category` for a one-hot one, or
+    /// `column.month` for a part of a date.
     pub fn feature_names(&self) -> Vec<String> {
         let names = |input: &InputTransform| match &input.transform {
             Transform::OneHot { categories, other, .. } => {
-                let words = categories.iter().map(|word| format!("{}={word}", input.column));
+                let words = categories.iter().map(|word| format!("{}={word}", input.name()));
                 words.chain(other.then(|| format!("{}, other", input.column))).collect()
             }
             Transform::Hash { buckets, .. } => {
@@ -189,7 +194,7 @@ impl Preprocessing {
                 let of = self.outcomes().into_iter().take(encodings.len());
                 of.map(|name| format!("{}, mean of {name}", input.column)).collect()
             }
-            _ => vec![input.column.clone()],
+            _ => vec![input.name()],
         };
         self.inputs.iter().flat_map(names).collect()
     }
@@ -250,8 +255,12 @@ impl Preprocessing {
     /// The kind of each column that is an input or, if it is known, the target.
     pub(super) fn kinds(&self) -> impl Iterator<Item = (&str, Kind)> {
         let inputs = self.inputs.iter().map(|input| {
-            let number = matches!(input.transform, Transform::Number { .. });
-            (input.column.as_str(), if number { Kind::Number } else { Kind::Category })
+            let kind = match &input.transform {
+                _ if input.part.is_some() => Kind::Date,
+                Transform::Number { .. } => Kind::Number,
+                _ => Kind::Category,
+            };
+            (input.column.as_str(), kind)
         });
         let targets: Vec<(&str, Kind)> = match &self.target {
             TargetTransform::Numbers(targets) => {
@@ -276,8 +285,11 @@ impl Preprocessing {
 
     /// Refuses a table that lacks an input column or has one that is not known.
     fn check_columns(&self, table: &Table) -> Result<(), DataError> {
-        let missing = self.inputs.iter().map(|input| input.column.as_str());
-        let missing = quoted(missing.filter(|name| table.column(name).is_none()));
+        let mut missing: Vec<&str> = self.inputs.iter().map(|input| &input.column[..]).collect();
+        missing.retain(|name| table.column(name).is_none());
+        // Parts of a date are next to each other.
+        missing.dedup();
+        let missing = quoted(missing.into_iter());
         let unknown = quoted(self.unknown_columns(table));
         let mut problems = Vec::new();
         if !missing.is_empty() {
@@ -291,6 +303,16 @@ impl Preprocessing {
         }
         let message = "the columns are not those of the preprocessing";
         Err(table.fault("the table", format!("{message}: {}", problems.join("; "))))
+    }
+}
+
+impl InputTransform {
+    /// The column's name, and after it that of the part.
+    pub fn name(&self) -> String {
+        match self.part {
+            None => self.column.clone(),
+            Some(part) => format!("{}.{}", self.column, part.name()),
+        }
     }
 }
 

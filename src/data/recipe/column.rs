@@ -10,7 +10,7 @@ use crate::data::{Quantiles, TargetEncoding};
 /// What to put in place of a missing cell. Means and the like are those of the training rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Impute {
-    /// The mean; for numbers.
+    /// The mean; for numbers, and for each number that a date becomes.
     Mean,
     /// The median, of an even count the middle of the two; for numbers.
     Median,
@@ -75,6 +75,7 @@ pub struct ColumnRecipe {
     pub(in super::super) encoding: Encoding,
     pub(in super::super) clip: Option<(f64, f64)>,
     pub(in super::super) log: bool,
+    pub(in super::super) cyclic: bool,
     pub(in super::super) rare: f64,
     impute_number: Option<Impute>,
     impute_category: Option<Impute>,
@@ -113,6 +114,13 @@ impl ColumnRecipe {
     /// what spans orders of magnitude.
     pub fn log(self) -> Self {
         ColumnRecipe { log: true, ..self }
+    }
+
+    /// Of dates also the sine and cosine of month, day, weekday and hour, so that December is next
+    /// to January. By default a date is the numbers of these alone, with the year and the days since
+    /// 1970-01-01; and the hour only if there are times. Each is then treated as numbers are.
+    pub fn cyclic_dates(self) -> Self {
+        ColumnRecipe { cyclic: true, ..self }
     }
 
     /// Numbers as they are. The default.
@@ -164,7 +172,7 @@ impl ColumnRecipe {
 
     pub(in super::super) fn imputes(&self, kind: Kind) -> Option<&Impute> {
         match kind {
-            Kind::Number => self.impute_number.as_ref(),
+            Kind::Number | Kind::Date => self.impute_number.as_ref(),
             Kind::Category => self.impute_category.as_ref(),
         }
     }
@@ -199,6 +207,11 @@ impl Recipe {
     /// [`ColumnRecipe::log`] for all columns.
     pub fn log(self) -> Self {
         Recipe { defaults: self.defaults.log(), ..self }
+    }
+
+    /// [`ColumnRecipe::cyclic_dates`] for all columns.
+    pub fn cyclic_dates(self) -> Self {
+        Recipe { defaults: self.defaults.cyclic_dates(), ..self }
     }
 
     /// [`ColumnRecipe::one_hot`] for all columns.

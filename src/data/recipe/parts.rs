@@ -65,8 +65,7 @@ impl Recipe {
 
     /// Splits the rows by time: sorted by a column, then as [`Dataset::split_in_order`] does; fits
     /// on the first part. Both parts stay sorted. Rows of equal times keep the table's order. Words
-    /// are sorted as texts, which is the order of time for dates such as `2024-03-01`. The column
-    /// is an input too unless it is ignored.
+    /// are sorted as texts. The column is an input too unless it is ignored.
     ///
     /// # Errors
     /// As [`Recipe::build`] and [`Dataset::split_in_order`], and if there is no such column or a
@@ -180,7 +179,7 @@ fn complete<'a>(table: &'a Table, name: &str) -> Result<&'a TableColumn, DataErr
 fn rows_by_time(column: &TableColumn) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..column.len()).collect();
     match column.kind() {
-        Kind::Number => rows.sort_by(|&a, &b| {
+        Kind::Number | Kind::Date => rows.sort_by(|&a, &b| {
             column.number(a).partial_cmp(&column.number(b)).unwrap_or(std::cmp::Ordering::Equal)
         }),
         Kind::Category => rows.sort_by_key(|&row| column.word(row)),

@@ -4,6 +4,7 @@
 mod audio;
 mod csv;
 mod dataset;
+mod dates;
 mod encoding;
 mod hostile;
 mod idx;
