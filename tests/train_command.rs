@@ -124,7 +124,16 @@ fn what_flags_ask_for_is_in_the_file() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
     flats(folder);
-    for (flags, seen) in [(&["--encoding", "target"][..], &["mean of the target for"][..])] {
+    for (flags, seen) in [
+        (&["--encoding", "target"][..], &["mean of the target for"][..]),
+        (&["--missing", "neighbours", "--neighbours", "3"], &["of 1 features from 3 of 480 rows"]),
+        (&["--polynomial", "all"], &["squares and products of 6 features"]),
+        (
+            &["--interactions", "rooms,district", "--pca", "all", "--whiten"],
+            &["products of 4 features", "12 principal components of 12 features, whitened"],
+        ),
+        (&["--pca", "district,rooms", "--pca-components", "3"], &["3 principal components of 4"]),
+    ] {
         let result = json(folder, &train(&[&["--target", "rent", "--json"], flags].concat()));
         let [rmse, constant] =
             ["test_rmse", "baseline_constant"].map(|n| result[n].as_f64().unwrap());

@@ -48,8 +48,8 @@ pub use folder::images::ImageFolder;
 #[cfg(feature = "audio")]
 pub use folder::{audio::WavFolder, mel::LogMel};
 pub use preprocessing::{
-    InputTransform, NumberTarget, Preprocessing, Quantiles, Scaling, TargetEncoding,
-    TargetTransform, Transform,
+    Combination, InputTransform, Neighbours, NumberTarget, Preprocessing, PrincipalComponents,
+    Quantiles, Scaling, TargetEncoding, TargetTransform, Transform,
 };
 pub use recipe::{ColumnRecipe, Distribution, Encoding, Impute, Recipe, Scale};
 pub use report::{ColumnReport, Suspicion, TableReport, WordCount};

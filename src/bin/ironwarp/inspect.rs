@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use ironwarp::data::{Preprocessing, Scaling, TargetTransform, Transform};
+use ironwarp::data::{
+    Combination, Neighbours, Preprocessing, PrincipalComponents, Scaling, TargetTransform,
+    Transform,
+};
 use ironwarp::exec::Device;
 use ironwarp::file::TensorFile;
 use ironwarp::train::Trained;
@@ -96,6 +99,9 @@ fn table(f: &mut fmt::Formatter<'_>, preprocessing: &Preprocessing) -> fmt::Resu
     for input in preprocessing.inputs() {
         writeln!(f, "{:<24} {}", input.name(), described(&input.transform))?;
     }
+    for combination in preprocessing.combinations() {
+        writeln!(f, "{:<24} {}", "then", combined(combination))?;
+    }
     match preprocessing.target() {
         TargetTransform::Classes { column, classes } => {
             write!(f, "\nTarget {column}: one of {}: {}", classes.len(), some(classes))
@@ -134,6 +140,24 @@ fn described(transform: &Transform) -> String {
         }
         Transform::Ordinal { fill, categories } => {
             format!("place among {}{}", some(categories), filled(fill.clone()))
+        }
+    }
+}
+
+fn combined(combination: &Combination) -> String {
+    match combination {
+        Combination::Neighbours(Neighbours { features, count, donors, .. }) => {
+            let rows = donors.len() / features.len();
+            format!("missing numbers of {} features from {count} of {rows} rows", features.len())
+        }
+        Combination::Products { features, squares } => {
+            let squares = if *squares { "squares and products" } else { "products" };
+            format!("{squares} of {} features", features.len())
+        }
+        Combination::Principal(PrincipalComponents { features, components, whiten, .. }) => {
+            let whitened = if *whiten { ", whitened" } else { "" };
+            let count = components.len();
+            format!("{count} principal components of {} features{whitened}", features.len())
         }
     }
 }

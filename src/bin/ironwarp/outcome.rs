@@ -9,7 +9,7 @@ use ironwarp::metric::{Average, Metric, Targets};
 use ironwarp::train::{History, Stop, Trainer};
 use serde::Serialize;
 
-use super::settings::Kind;
+use super::choices::Kind;
 use super::train::Training;
 
 /// Metrics of a test, in the order of [`metrics`].

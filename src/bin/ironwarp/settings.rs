@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ironwarp::Error;
 use ironwarp::data::{Distribution, Impute, Recipe, Task};
 use ironwarp::error::DataError;
-use ironwarp::layer::activation::Activation as Function;
 use serde::{Deserialize, Serialize};
 
 use super::AskedWrongly;
+use super::choices::{Activation, Encoding, Kind, Missing, Optimizer, Scale};
 use super::format::Format;
 
 /// Everything that can be said about a training. What is `None` follows from the data, and is
@@ -46,6 +46,9 @@ pub(crate) struct Settings {
     /// What becomes of a missing cell
     #[arg(long, default_value = "median")]
     pub(crate) missing: Missing,
+    /// Rows that a missing number is the mean of, with `--missing neighbours`
+    #[arg(long, value_name = "COUNT", default_value = "5")]
+    pub(crate) neighbours: usize,
     /// What becomes of numbers
     #[arg(long, default_value = "standard")]
     pub(crate) scale: Scale,
@@ -62,6 +65,23 @@ pub(crate) struct Settings {
     /// January
     #[arg(long)]
     pub(crate) cyclic_dates: bool,
+    /// Columns whose features' squares, and products of each two, are features too; or `all`
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) polynomial: Vec<String>,
+    /// As --polynomial, without squares
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) interactions: Vec<String>,
+    /// Columns whose features are replaced by their principal components, after products are made;
+    /// or `all`
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) pca: Vec<String>,
+    /// So many of them [default: all]
+    #[arg(long, value_name = "COUNT", requires = "pca")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pca_components: Option<usize>,
+    /// Each of them with variance 1
+    #[arg(long, requires = "pca")]
+    pub(crate) whiten: bool,
     /// Leaves out rows that are equal to an earlier one
     #[arg(long)]
     pub(crate) drop_duplicates: bool,
@@ -125,81 +145,6 @@ pub(crate) struct Settings {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// What a target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Kind {
-    /// One of several classes
-    Classification,
-    /// A number
-    Regression,
-}
-
-/// What becomes of missing cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Missing {
-    /// The median of the training rows, or their most frequent word
-    Median,
-    /// The mean of the training rows, or their most frequent word
-    Mean,
-    /// The most frequent number or word of the training rows
-    MostFrequent,
-    /// The row is left out
-    Drop,
-}
-
-/// What becomes of numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Scale {
-    /// Mean 0 and deviation 1
-    Standard,
-    /// From 0 to 1
-    MinMax,
-    /// Median 0, and quartiles 1 apart
-    Robust,
-    /// By rank, evenly from 0 to 1
-    Uniform,
-    /// By rank, as standard normal numbers
-    Normal,
-    /// As they are
-    None,
-}
-
-/// What becomes of words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Encoding {
-    /// A feature for each word
-    OneHot,
-    /// The word's place in the sorted list
-    Ordinal,
-    /// The mean of the target in rows of the word; of training rows, in other rows of it
-    Target,
-}
-
-/// An activation by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Activation {
-    Relu,
-    Gelu,
-    Silu,
-    Tanh,
-    Sigmoid,
-}
-
-/// An optimizer by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Optimizer {
-    Adam,
-    AdamW,
-    /// With momentum 0.9
-    Sgd,
-}
-
 impl Default for Settings {
     /// What the flags say when none is given.
     fn default() -> Self {
@@ -250,6 +195,9 @@ impl Settings {
             Missing::Median => recipe.impute(Impute::MostFrequent).impute(Impute::Median),
             Missing::Mean => recipe.impute(Impute::MostFrequent).impute(Impute::Mean),
             Missing::MostFrequent => recipe.impute(Impute::MostFrequent),
+            Missing::Neighbours => {
+                recipe.impute(Impute::MostFrequent).impute(Impute::Neighbours(self.neighbours))
+            }
             Missing::Drop => recipe,
         };
         let recipe = match self.scale {
@@ -266,9 +214,30 @@ impl Settings {
             Encoding::Target => recipe.target_encode(self.seed),
         };
         let recipe = recipe.join_rare(self.rare);
+        let recipe = self.combine(recipe);
         let recipe = if self.cyclic_dates { recipe.cyclic_dates() } else { recipe };
         let recipe = if self.drop_duplicates { recipe.drop_duplicates() } else { recipe };
         if self.clip == 0.0 { recipe } else { recipe.clip_quantiles(self.clip, 1.0 - self.clip) }
+    }
+
+    /// What is made of several columns.
+    fn combine(&self, recipe: Recipe) -> Recipe {
+        type How<'a> = &'a dyn Fn(Recipe, &[&str]) -> Recipe;
+        let combined = |recipe: Recipe, columns: &[String], how: How| {
+            let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+            match names[..] {
+                [] => recipe,
+                // No name is every column.
+                ["all"] => how(recipe, &[]),
+                _ => how(recipe, &names),
+            }
+        };
+        let recipe = combined(recipe, &self.polynomial, &|r, names| r.polynomial(names));
+        let recipe = combined(recipe, &self.interactions, &|r, names| r.interactions(names));
+        combined(recipe, &self.pca, &|r, names| match self.whiten {
+            true => r.whiten(names, self.pca_components),
+            false => r.principal_components(names, self.pca_components),
+        })
     }
 
     /// Writes down what follows from the data: from its task, and its number of training rows.
@@ -311,19 +280,6 @@ impl Settings {
             );
         }
         Ok(())
-    }
-}
-
-impl Activation {
-    /// The layer.
-    pub(crate) fn layer(self) -> Function {
-        match self {
-            Activation::Relu => Function::Relu,
-            Activation::Gelu => Function::Gelu,
-            Activation::Silu => Function::Silu,
-            Activation::Tanh => Function::Tanh,
-            Activation::Sigmoid => Function::Sigmoid,
-        }
     }
 }
 

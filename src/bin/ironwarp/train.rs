@@ -15,8 +15,9 @@ use ironwarp::optim::{Adam, AdamW, Sgd};
 use ironwarp::train::{EarlyStopping, Fit, History, Progress, Stop, Trainer};
 
 use super::AskedWrongly;
+use super::choices::Optimizer;
 use super::outcome::{Outcome, Scores, constant};
-use super::settings::{Optimizer, Settings};
+use super::settings::Settings;
 
 /// Learns to predict a column of a table from the others.
 ///

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::{InputTransform, Preprocessing, Quantiles, Scaling, TargetTransform, Transform};
+use super::{
+    Combination, InputTransform, Preprocessing, Quantiles, Scaling, TargetTransform, Transform,
+};
 use crate::error::DataError;
 
 /// Most buckets of a hash: each is a feature.
@@ -15,6 +17,8 @@ const MAX_BUCKETS: usize = 1 << 20;
 #[serde(deny_unknown_fields)]
 pub(super) struct Unchecked {
     pub(super) inputs: Vec<InputTransform>,
+    #[serde(default)]
+    pub(super) combinations: Vec<Combination>,
     pub(super) target: TargetTransform,
     pub(super) ignored: Vec<String>,
 }
@@ -23,7 +27,7 @@ impl TryFrom<Unchecked> for Preprocessing {
     type Error = DataError;
 
     fn try_from(raw: Unchecked) -> Result<Preprocessing, DataError> {
-        let Unchecked { inputs, target, ignored } = raw;
+        let Unchecked { inputs, combinations, target, ignored } = raw;
         let mut names = HashSet::new();
         let mut parts = HashSet::new();
         for input in &inputs {
@@ -61,8 +65,39 @@ impl TryFrom<Unchecked> for Preprocessing {
                 }
             }
         }
-        Ok(Preprocessing { inputs, target, ignored })
+        check_combinations(&inputs, &combinations).map_err(|what| {
+            DataError::Invalid(format!("preprocessing of several columns: {what}"))
+        })?;
+        Ok(Preprocessing { inputs, combinations, target, ignored })
     }
+}
+
+fn check_combinations(
+    inputs: &[InputTransform],
+    combinations: &[Combination],
+) -> Result<(), &'static str> {
+    let numbers = inputs.iter().flat_map(|input| {
+        let width = input.transform.width();
+        std::iter::repeat_n(matches!(input.transform, Transform::Number { .. }), width)
+    });
+    let numbers: Vec<bool> = numbers.collect();
+    let (mut width, mut first) = (numbers.len(), true);
+    for combination in combinations {
+        combination.check(width)?;
+        match combination {
+            Combination::Neighbours(it) if first => {
+                if !it.features.iter().all(|&feature| numbers[feature]) {
+                    return Err("neighbours fill numbers, and a feature is none");
+                }
+            }
+            Combination::Neighbours(_) => {
+                return Err("neighbours come before all other combinations");
+            }
+            _ => first = false,
+        }
+        width = combination.width(width);
+    }
+    Ok(())
 }
 
 fn fault(column: &str, what: &str) -> DataError {

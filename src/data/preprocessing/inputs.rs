@@ -1,24 +1,64 @@
 //! Raw cells into features.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::date;
 use super::super::table::{Cells, Kind, Table, TableColumn};
 use super::super::text::shortened;
-use super::{InputTransform, Preprocessing, Transform};
+use super::{Combination, InputTransform, Preprocessing, Transform};
 use crate::error::DataError;
 
+/// What is known of features before they are computed.
+#[derive(Default)]
+pub(super) struct Known {
+    /// The training rows' encodings by the target, by the input's place.
+    pub(super) crossed: HashMap<usize, Vec<Vec<f64>>>,
+    /// The features of which a missing number comes later, and is a NaN until then.
+    pub(super) awaited: HashSet<usize>,
+}
+
 impl Preprocessing {
-    /// The features of a table's rows, row after row. Encodings by the target that are known
-    /// already, by the input's place, are taken from `crossed`.
-    pub(super) fn features(
+    /// Features before any combination.
+    pub(super) fn width(&self) -> usize {
+        self.inputs.iter().map(|input| input.transform.width()).sum()
+    }
+
+    /// The features of a table's rows, row after row.
+    pub(super) fn features(&self, table: &Table) -> Result<Vec<f32>, DataError> {
+        let neighbours = |combination: &Combination| match combination {
+            Combination::Neighbours(it) => it.features.clone(),
+            _ => Vec::new(),
+        };
+        let awaited = self.combinations.iter().flat_map(neighbours).collect();
+        let mut features = self.columns(table, &Known { awaited, ..Known::default() })?;
+        let mut width = self.width();
+        for (place, combination) in self.combinations.iter().enumerate() {
+            features = self.combined(table, place, features, width)?;
+            width = combination.width(width);
+        }
+        Ok(features)
+    }
+
+    /// The features after the combination of this place, `width` of a row before it.
+    pub(super) fn combined(
         &self,
         table: &Table,
-        crossed: &HashMap<usize, Vec<Vec<f64>>>,
+        place: usize,
+        features: Vec<f32>,
+        width: usize,
     ) -> Result<Vec<f32>, DataError> {
-        let width: usize = self.inputs.iter().map(|input| input.transform.width()).sum();
+        self.combinations[place].apply(features, width, |row, feature| {
+            let names = self.names_after(place + 1);
+            let message = "the number is too large for single precision; scale the columns";
+            table.cell_fault(row, &names[feature], message)
+        })
+    }
+
+    /// The features of a table's rows, row after row, before any combination.
+    pub(super) fn columns(&self, table: &Table, known: &Known) -> Result<Vec<f32>, DataError> {
+        let width = self.width();
         let elements = width.checked_mul(table.len()).ok_or_else(|| {
             DataError::Invalid(format!("{width} features of {} rows are too many", table.len()))
         })?;
@@ -34,7 +74,7 @@ impl Preprocessing {
         let mut offset = 0;
         for (place, input) in self.inputs.iter().enumerate() {
             let rows = features.chunks_exact_mut(width).map(|row| &mut row[offset..]);
-            input.apply(table, crossed.get(&place), rows)?;
+            input.apply(table, known.crossed.get(&place), known.awaited.contains(&offset), rows)?;
             offset += input.transform.width();
         }
         Ok(features)
@@ -59,6 +99,7 @@ impl InputTransform {
         &self,
         table: &Table,
         crossed: Option<&Vec<Vec<f64>>>,
+        awaited: bool,
         rows: impl Iterator<Item = &'a mut [f32]>,
     ) -> Result<(), DataError> {
         let column = table.column(&self.column).ok_or_else(|| table.no_column(&self.column))?;
@@ -68,8 +109,13 @@ impl InputTransform {
         match &self.transform {
             Transform::Number { fill, clip, log, quantiles, scaling } => {
                 for (row, out) in rows.enumerate() {
-                    let number = number(table, column, row)?.or(*fill);
-                    let number = number.ok_or_else(|| missing(table, row, column))?;
+                    let Some(number) = number(table, column, row)?.or(*fill) else {
+                        if awaited {
+                            out[0] = f32::NAN;
+                            continue;
+                        }
+                        return Err(missing(table, row, column));
+                    };
                     let number = prepared(number, *clip, *log);
                     let number = quantiles.as_ref().map_or(number, |q| q.apply(number));
                     let scaled = scaling.apply(number);

@@ -1,16 +1,19 @@
 //! Fitted preprocessing: plain data that travels with the model.
 
 mod check;
+mod combination;
 mod encoding;
 mod fit;
 mod inputs;
 mod quantiles;
+mod statistics;
 mod target;
 
+pub use combination::{Combination, Neighbours, PrincipalComponents};
 pub use encoding::TargetEncoding;
 pub use quantiles::Quantiles;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,8 @@ use crate::error::DataError;
 #[serde(try_from = "check::Unchecked")]
 pub struct Preprocessing {
     inputs: Vec<InputTransform>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    combinations: Vec<Combination>,
     target: TargetTransform,
     /// Columns that may be in a table and are not used.
     ignored: Vec<String>,
@@ -164,6 +169,11 @@ impl Preprocessing {
         &self.inputs
     }
 
+    /// What is made of the inputs' features then, in this order.
+    pub fn combinations(&self) -> &[Combination] {
+        &self.combinations
+    }
+
     /// The target.
     pub fn target(&self) -> &TargetTransform {
         &self.target
@@ -182,6 +192,11 @@ impl Preprocessing {
     /// The names of the features, in order: the column's, `column=category` for a one-hot one, or
     /// `column.month` for a part of a date.
     pub fn feature_names(&self) -> Vec<String> {
+        self.names_after(self.combinations.len())
+    }
+
+    /// The names of the features after so many combinations.
+    fn names_after(&self, combinations: usize) -> Vec<String> {
         let names = |input: &InputTransform| match &input.transform {
             Transform::OneHot { categories, other, .. } => {
                 let words = categories.iter().map(|word| format!("{}={word}", input.name()));
@@ -196,7 +211,9 @@ impl Preprocessing {
             }
             _ => vec![input.name()],
         };
-        self.inputs.iter().flat_map(names).collect()
+        let names = self.inputs.iter().flat_map(names).collect();
+        let combinations = self.combinations[..combinations].iter();
+        combinations.fold(names, |names, combination| combination.names(names))
     }
 
     /// The names of the target's columns, or of its classes.
@@ -216,7 +233,7 @@ impl Preprocessing {
     /// not known, or a result is too large for single precision.
     pub fn apply(&self, table: &Table) -> Result<Dataset, DataError> {
         self.check_columns(table)?;
-        let features = self.features(table, &HashMap::new())?;
+        let features = self.features(table)?;
         self.dataset(table, features)
     }
 
@@ -307,6 +324,11 @@ impl Preprocessing {
 }
 
 impl InputTransform {
+    /// Whether it becomes one number that was one.
+    fn is_number(&self) -> bool {
+        matches!(self.transform, Transform::Number { .. })
+    }
+
     /// The column's name, and after it that of the part.
     pub fn name(&self) -> String {
         match self.part {

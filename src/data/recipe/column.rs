@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Recipe;
 use crate::data::table::Kind;
 #[cfg(doc)]
-use crate::data::{Quantiles, TargetEncoding};
+use crate::data::{Neighbours, Quantiles, TargetEncoding};
 
 /// What to put in place of a missing cell. Means and the like are those of the training rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,9 @@ pub enum Impute {
     Median,
     /// The most frequent value, of several the smallest; for numbers and categories.
     MostFrequent,
+    /// The mean of so many training rows nearby, by the distance of all numbers that are filled so;
+    /// see [`Neighbours`]. It is taken after they are scaled: scale numbers of different units.
+    Neighbours(usize),
     /// This number; for numbers.
     Constant(f64),
     /// This word; for categories.

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "audio")]
 mod audio;
+mod combinations;
 mod csv;
 mod dataset;
 mod dates;
