@@ -197,8 +197,22 @@ fn rows_are_split_by_time_or_groups() {
     let groups = by(&["--group-by", "who"]);
     let test = groups["test_rows"].as_u64().unwrap();
     assert!(test % 50 == 0 && test > 0, "{groups:#}");
+    fs::write(folder.join("flats.csv"), classes_of_groups()).unwrap();
+    let grouped = json(folder, &train(&["--target", "kind", "--json", "--group-by", "who"]));
+    assert_eq!(grouped["test_rows"], 40, "{grouped:#}");
     let both = train(&["-t", "y", "--split-by-time", "when", "--group-by", "who"]);
     assert!(failed(folder, &both).1.contains("cannot be used with"));
+}
+
+/// Ten groups of 20 rows, in five of which a fifth is of a rare kind: the test has two groups, one
+/// of these.
+fn classes_of_groups() -> String {
+    let mut text = String::from("who,x,kind\n");
+    for row in 0..200 {
+        let kind = if row % 20 < 4 && row / 20 < 5 { "rare" } else { "common" };
+        writeln!(text, "w{},{},{kind}", row / 20, row % 20).unwrap();
+    }
+    text
 }
 
 #[test]
@@ -207,6 +221,7 @@ fn codes_tell_what_went_wrong() {
     let folder = folder.path();
     flats(folder);
     fs::write(folder.join("bad.csv"), "a,b\n1,2\n3\n").unwrap();
+    fs::write(folder.join("semicolons.csv"), "a;b\n1;2\n").unwrap();
     fs::write(folder.join("bad.toml"), "target = \"rent\"\nepoch = 3\n").unwrap();
     fs::write(folder.join("no.safetensors"), "no model").unwrap();
     for (code, arguments, why) in [
@@ -216,6 +231,10 @@ fn codes_tell_what_went_wrong() {
         (2, &["train", "flats.csv", "-t", "rent", "--test", "1.5"], "--test is 1.5"),
         (2, &["train", "flats.csv", "-t", "rent", "--epochs", "0"], "epochs must be at least 1"),
         (2, &["train", "flats.csv", "-t", "rent", "--learning-rate", "-1"], "learning"),
+        (2, &["train", "flats.csv", "-t", "rent", "--whiten"], "--pca"),
+        (3, &["train", "semicolons.csv", "-t", "b"], "if `;` stands between fields, say so"),
+        (3, &["train", "flats.csv", "-t", "rent", "--ignore", "foo"], "no column `foo`"),
+        (3, &["train", "flats.csv", "-t", "rent", "--pca", "foo"], "no column `foo`"),
         (3, &["train", "none.csv", "-t", "rent"], "none.csv"),
         (3, &["train", "bad.csv", "-t", "b"], "`bad.csv`, line 3: 1 fields, but the header has 2"),
         (3, &["train", "flats.csv", "-t", "cost"], "there is no column `cost`"),
@@ -226,6 +245,12 @@ fn codes_tell_what_went_wrong() {
     ] {
         let (found, text) = failed(folder, arguments);
         assert!(found == Some(code) && text.contains(why), "{arguments:?}: {found:?}\n{text}");
+    }
+    // What can be known to be wrong is refused before the table is reported.
+    for wrong in [["--epochs", "0"], ["--ignore", "foo"], ["--out", "none/x"]] {
+        let arguments = [&["train", "flats.csv", "-t", "rent"][..], &wrong].concat();
+        let said = ironwarp(folder, &arguments).output().expect("it runs").stdout;
+        assert!(said.is_empty(), "{wrong:?}: {}", String::from_utf8_lossy(&said));
     }
 }
 

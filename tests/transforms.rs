@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use common::bounds;
 use ironwarp::data::{
-    ColumnId, Combination, Dataset, Distribution, Impute, Recipe, Table, TableColumn,
+    Column, ColumnId, Combination, Dataset, Distribution, Impute, Recipe, Table, TableColumn,
 };
 
 /// The numbers of `make.py`.
@@ -198,6 +198,34 @@ fn missing_numbers_are_those_of_scikit_learn() {
         for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
             let error = (f64::from(*found) - expected).abs();
             assert!(error <= bounds::table(expected, 30, 16.0), "{count}, {place}: {found}");
+        }
+    }
+}
+
+#[test]
+fn folds_of_groups_are_those_of_scikit_learn() {
+    let text = include_str!("fixtures/tables/grouped_folds.json");
+    let cases: BTreeMap<usize, Vec<usize>> = serde_json::from_str(text).unwrap();
+    assert_eq!(cases.len(), 3);
+    let count = |group: u32, class: u32| {
+        (group * group * 13 + class * 7 * group + 3 * class) % 13 + group % 3
+    };
+    let rows =
+        (0..13).flat_map(|g| (0..3).flat_map(move |c| (0..count(g, c)).map(move |_| (g, c))));
+    let (groups, classes): (Vec<u32>, Vec<u32>) = rows.unzip();
+    let x = groups.iter().map(|&group| group as f32).collect();
+    let data =
+        Dataset::new(vec![Column::numbers("x", &[], x)], vec![Column::indices("y", &[], classes)]);
+    let data = data.unwrap().with_groups(groups).unwrap();
+    for (count, expected) in cases {
+        for seed in 0..3 {
+            let mut found = vec![usize::MAX; 13];
+            for (fold, (_, valid)) in
+                data.k_fold_stratified_grouped(count, seed).unwrap().enumerate()
+            {
+                features(&valid).iter().for_each(|&group| found[group as usize] = fold);
+            }
+            assert_eq!(found, expected, "{count} folds");
         }
     }
 }

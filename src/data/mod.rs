@@ -23,6 +23,7 @@ mod duplicates;
 mod fingerprint;
 #[cfg(any(feature = "images", feature = "audio"))]
 mod folder;
+mod grouping;
 mod gzip;
 pub mod idx;
 pub mod npy;
@@ -51,8 +52,9 @@ pub use preprocessing::{
     Combination, InputTransform, Neighbours, NumberTarget, Preprocessing, PrincipalComponents,
     Quantiles, Scaling, TargetEncoding, TargetTransform, Transform,
 };
-pub use recipe::{ColumnRecipe, Distribution, Encoding, Impute, Recipe, Scale};
+pub use recipe::{ColumnRecipe, Distribution, Encoding, Impute, Recipe, RecipeFolds, Scale};
 pub use report::{ColumnReport, Suspicion, TableReport, WordCount};
+pub use split::DatasetFolds;
 pub use stored::Stored;
 pub(crate) use streaming::Held;
 pub use streaming::Windows;

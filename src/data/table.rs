@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::date::{DatePart, RANGE};
 use super::recipe::Recipe;
-use super::text::{quoted, shortened};
+use super::text::{other_delimiter, quoted, shortened};
 use crate::error::DataError;
 
 /// Code of a missing cell in a column of categories.
@@ -344,6 +344,11 @@ impl Table {
     /// The error for a column that is not there.
     pub(super) fn no_column(&self, name: &str) -> DataError {
         let names = quoted(self.columns.iter().map(TableColumn::name));
-        self.fault("the table", format!("there is no column `{name}`; the columns are {names}"))
+        let hint = match &self.columns[..] {
+            [only] => other_delimiter(only.name()),
+            _ => String::new(),
+        };
+        let message = format!("there is no column `{name}`; the columns are {names}{hint}");
+        self.fault("the table", message)
     }
 }

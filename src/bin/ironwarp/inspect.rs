@@ -116,10 +116,11 @@ fn described(transform: &Transform) -> String {
     let filled = |fill: Option<String>| fill.map_or(String::new(), |x| format!(", {x} if missing"));
     match transform {
         Transform::Number { fill, clip, log, quantiles, scaling } => {
-            let clip =
-                clip.map_or(String::new(), |(low, high)| format!(", clipped to {low}..{high}"));
+            let clip = clip.map_or(String::new(), |(low, high)| {
+                format!(", clipped to {}..{}", short(low), short(high))
+            });
             let log = if *log { ", sign(x) ln(1 + |x|)" } else { "" };
-            let filled = filled(fill.map(|x| x.to_string()));
+            let filled = filled(fill.map(short));
             let rank = quantiles.as_ref().map_or("", |_| ", by rank");
             format!("number{filled}{clip}{log}{rank}{}", scaled(*scaling))
         }
@@ -165,9 +166,22 @@ fn combined(combination: &Combination) -> String {
 fn scaled(scaling: Scaling) -> String {
     match scaling {
         Scaling::None => String::new(),
-        Scaling::Standard { mean, deviation } => format!(", (x - {mean:.6}) / {deviation:.6}"),
-        Scaling::Robust { median, range } => format!(", (x - {median:.6}) / {range:.6}"),
-        Scaling::MinMax { min, max } => format!(", from {min}..{max} to 0..1"),
+        Scaling::Standard { mean, deviation } => linear(mean, deviation),
+        Scaling::Robust { median, range } => linear(median, range),
+        Scaling::MinMax { min, max } => format!(", from {}..{} to 0..1", short(min), short(max)),
+    }
+}
+
+fn linear(offset: f64, divisor: f64) -> String {
+    format!(", (x - {}) / {}", short(offset), short(divisor))
+}
+
+/// A number with six significant digits.
+fn short(x: f64) -> String {
+    let rounded = format!("{x:.5e}");
+    match rounded.parse::<f64>() {
+        Ok(x) if x == 0.0 || (1e-6..1e15).contains(&x.abs()) => x.to_string(),
+        _ => rounded,
     }
 }
 

@@ -17,7 +17,7 @@ use super::format::Format;
 /// Everything that can be said about a training. What is `None` follows from the data, and is
 /// written down by [`Settings::settle`].
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, rename_all = "kebab-case")]
 pub(crate) struct Settings {
     /// The table to learn from: a CSV file, which may be gzipped
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,15 +34,9 @@ pub(crate) struct Settings {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) task: Option<Kind>,
-    /// The first line is data, and columns are named 0, 1, ...
-    #[arg(long)]
-    pub(crate) no_header: bool,
-    /// What stands between fields: a character, or `tab`
-    #[arg(long, value_name = "CHARACTER", default_value = ",")]
-    pub(crate) delimiter: String,
-    /// Words that stand for a missing cell, beside the empty one
-    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
-    pub(crate) missing_words: Vec<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) format: Format,
     /// What becomes of a missing cell
     #[arg(long, default_value = "median")]
     pub(crate) missing: Missing,
@@ -159,6 +153,17 @@ impl Settings {
         let text = std::fs::read_to_string(path)
             .map_err(|source| Error::Data(DataError::Read { path: path.into(), source }))?;
         let of_file = || AskedWrongly(format!("in the settings {}", path.display()));
+        let known = Settings::augment_args(Command::new("train"));
+        let known: Vec<String> =
+            known.get_arguments().map(|flag| flag.get_id().as_str().replace('_', "-")).collect();
+        let keys = toml::de::DeTable::parse(&text).with_context(of_file)?;
+        if let Some(key) =
+            keys.get_ref().keys().find(|key| !known.iter().any(|name| name == key.get_ref()))
+        {
+            let line = text[..key.span().start].matches('\n').count() + 1;
+            let message = format!("line {line}: unknown field `{}`", key.get_ref());
+            return Err(anyhow::Error::new(AskedWrongly(message)).context(of_file()));
+        }
         let mut all = toml::Table::try_from(self)?;
         // Read as settings first: only so an error names the line.
         toml::from_str::<Settings>(&text).with_context(of_file)?;
@@ -169,15 +174,6 @@ impl Settings {
             }
         }
         Ok(all.try_into()?)
-    }
-
-    /// How the table is written.
-    pub(crate) fn format(&self) -> Format {
-        Format {
-            no_header: self.no_header,
-            delimiter: self.delimiter.clone(),
-            missing_words: self.missing_words.clone(),
-        }
     }
 
     /// What is done to the columns.
@@ -265,13 +261,21 @@ impl Settings {
         *self.weight_decay.get_or_insert(if decoupled { 0.01 } else { 0.0 })
     }
 
-    /// Refuses shares that leave no rows, and two ways to split.
+    /// Refuses what can't be whatever the data is: shares that leave no rows, two ways to split.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.group_by.is_none() || self.split_by_time.is_none(),
             AskedWrongly(
                 "rows are split by groups or by time; give --group-by or --split-by-time".into()
             )
+        );
+        anyhow::ensure!(
+            self.epochs > 0,
+            AskedWrongly("epochs must be at least 1; give --epochs".into())
+        );
+        anyhow::ensure!(
+            !self.pca.is_empty() || !(self.whiten || self.pca_components.is_some()),
+            AskedWrongly("whitening and a count of components are for --pca COLUMNS".into())
         );
         for (name, share) in [("test", self.test), ("validation", self.validation)] {
             anyhow::ensure!(

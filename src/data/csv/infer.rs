@@ -88,6 +88,9 @@ impl Cells {
     }
 }
 
+/// Words ahead of the dates with which a column is words, whatever follows.
+const LEAD: usize = 1000;
+
 /// The column of cells that are dates written alike; `None` if it is none, which it can't be if
 /// it was `declared`. Where most cells are dates the others are mistakes.
 fn dates<'a>(
@@ -107,6 +110,9 @@ fn dates<'a>(
         } else if let Some(text) = text {
             others += 1;
             first_other.get_or_insert((row, text));
+        }
+        if !declared && others > dates + LEAD {
+            return Ok(None);
         }
         moments.push(written.map(|written| written.seconds));
     }

@@ -17,7 +17,7 @@ use super::gzip::{Source, peek, read_error};
 use super::preprocessing::Preprocessing;
 use super::recipe::Recipe;
 use super::table::{Kind, Table};
-use super::text::shortened;
+use super::text::{other_delimiter, shortened};
 use super::threads::in_order;
 use crate::error::DataError;
 
@@ -184,7 +184,7 @@ impl<'a> Csv<'a> {
                 columns.resize_with(rows.record.len(), Cells::default);
                 names = (0..columns.len()).map(|index| index.to_string()).collect();
             }
-            rows.check_width(names.len(), header)?;
+            rows.check_width(&names, header)?;
             for (index, column) in columns.iter_mut().enumerate() {
                 column.push(rows.field(index, &names)?);
             }
@@ -297,13 +297,17 @@ impl<'a> Rows<'a> {
         Ok(names)
     }
 
-    fn check_width(&self, expected: usize, header: bool) -> Result<(), DataError> {
-        let found = self.record.len();
+    fn check_width(&self, names: &[String], header: bool) -> Result<(), DataError> {
+        let (found, expected) = (self.record.len(), names.len());
         if found == expected {
             return Ok(());
         }
         let first = if header { "the header" } else { "the first row" };
-        let message = format!("{found} fields, but {first} has {expected}");
+        let hint = match names {
+            [only] if header => other_delimiter(only),
+            _ => String::new(),
+        };
+        let message = format!("{found} fields, but {first} has {expected}{hint}");
         Err(self.fault(&format!("line {}", self.line), message))
     }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::split::{fold_rows, fold_rows_stratified};
+use super::super::split::{Parts, fold_rows, fold_rows_stratified};
 use super::super::table::{Table, TableColumn};
 use super::super::text::shortened;
 use super::{Quantiles, Scaling, TargetTransform};
@@ -50,7 +50,7 @@ impl Outcomes {
     }
 
     /// Rows to fit on and rows to encode, by turns; each row is encoded once.
-    fn folds(&self, rows: usize, seed: u64) -> Result<Vec<(Vec<usize>, Vec<usize>)>, DataError> {
+    fn folds(&self, rows: usize, seed: u64) -> Result<Vec<Parts>, DataError> {
         let count = FOLDS.min(rows);
         match &self.labels {
             Some(labels) => fold_rows_stratified(labels, count, seed),

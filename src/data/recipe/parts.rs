@@ -1,10 +1,13 @@
 //! A recipe fitted on all rows, or on the training rows of a split or fold.
 
 use super::super::dataset::Dataset;
+use super::super::grouping::{
+    fold_rows_grouped, fold_rows_stratified_grouped, split_rows_grouped,
+    split_rows_stratified_grouped,
+};
 use super::super::preprocessing::TargetTransform;
 use super::super::split::{
-    Parts, fold_rows, fold_rows_grouped, fold_rows_stratified, split_in_order, split_rows,
-    split_rows_grouped, split_rows_stratified,
+    Parts, fold_rows, fold_rows_stratified, split_in_order, split_rows, split_rows_stratified,
 };
 use super::super::table::{Kind, Table, TableColumn};
 use super::Recipe;
@@ -49,7 +52,7 @@ impl Recipe {
         seed: u64,
     ) -> Result<(Dataset, Dataset), DataError> {
         let all = self.all()?;
-        self.part(&all, &split_rows_stratified(&all.target.labels(&all.table)?, fraction, seed)?)
+        self.part(&all, &split_rows_stratified(&all.labels()?, fraction, seed)?)
     }
 
     /// Splits the rows as [`Dataset::split_grouped`] does, by the column of [`Recipe::group_by`],
@@ -61,6 +64,21 @@ impl Recipe {
     pub fn split_grouped(&self, fraction: f64, seed: u64) -> Result<(Dataset, Dataset), DataError> {
         let all = self.all()?;
         self.part(&all, &split_rows_grouped(all.groups.as_deref(), fraction, seed)?)
+    }
+
+    /// Splits the rows as [`Dataset::split_stratified_grouped`] does, by the column of
+    /// [`Recipe::group_by`], and fits on the first part.
+    ///
+    /// # Errors
+    /// As [`Recipe::split_grouped`] and [`Dataset::split_stratified_grouped`].
+    pub fn split_stratified_grouped(
+        &self,
+        fraction: f64,
+        seed: u64,
+    ) -> Result<(Dataset, Dataset), DataError> {
+        let all = self.all()?;
+        let groups = all.groups.as_deref();
+        self.part(&all, &split_rows_stratified_grouped(&all.labels()?, groups, fraction, seed)?)
     }
 
     /// Splits the rows by time: sorted by a column, then as [`Dataset::split_in_order`] does; fits
@@ -84,15 +102,8 @@ impl Recipe {
     ///
     /// # Errors
     /// As [`Recipe::build`] and [`Dataset::k_fold`].
-    pub fn k_fold(
-        &self,
-        k: usize,
-        seed: u64,
-    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
-    {
-        let all = self.all()?;
-        let folds = fold_rows(all.table.len(), k, seed)?;
-        Ok(self.folds(all, folds))
+    pub fn k_fold(&self, k: usize, seed: u64) -> Result<RecipeFolds, DataError> {
+        self.folds(|all| fold_rows(all.table.len(), k, seed))
     }
 
     /// Splits the rows as [`Dataset::k_fold_stratified`] does, and fits on each fold's training
@@ -100,15 +111,8 @@ impl Recipe {
     ///
     /// # Errors
     /// As [`Recipe::build`] and [`Dataset::k_fold_stratified`].
-    pub fn k_fold_stratified(
-        &self,
-        k: usize,
-        seed: u64,
-    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
-    {
-        let all = self.all()?;
-        let folds = fold_rows_stratified(&all.target.labels(&all.table)?, k, seed)?;
-        Ok(self.folds(all, folds))
+    pub fn k_fold_stratified(&self, k: usize, seed: u64) -> Result<RecipeFolds, DataError> {
+        self.folds(|all| fold_rows_stratified(&all.labels()?, k, seed))
     }
 
     /// Splits the rows as [`Dataset::k_fold_grouped`] does, by the column of
@@ -116,15 +120,19 @@ impl Recipe {
     ///
     /// # Errors
     /// As [`Recipe::split_grouped`] and [`Dataset::k_fold_grouped`].
-    pub fn k_fold_grouped(
-        &self,
-        k: usize,
-        seed: u64,
-    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
-    {
-        let all = self.all()?;
-        let folds = fold_rows_grouped(all.groups.as_deref(), k, seed)?;
-        Ok(self.folds(all, folds))
+    pub fn k_fold_grouped(&self, k: usize, seed: u64) -> Result<RecipeFolds, DataError> {
+        self.folds(|all| fold_rows_grouped(all.groups.as_deref(), k, seed))
+    }
+
+    /// Splits the rows as [`Dataset::k_fold_stratified_grouped`] does, by the column of
+    /// [`Recipe::group_by`], and fits on each fold's training rows.
+    ///
+    /// # Errors
+    /// As [`Recipe::split_grouped`] and [`Dataset::k_fold_stratified_grouped`].
+    pub fn k_fold_stratified_grouped(&self, k: usize, seed: u64) -> Result<RecipeFolds, DataError> {
+        self.folds(|all| {
+            fold_rows_stratified_grouped(&all.labels()?, all.groups.as_deref(), k, seed)
+        })
     }
 
     fn all(&self) -> Result<Rows, DataError> {
@@ -138,11 +146,11 @@ impl Recipe {
 
     fn folds(
         &self,
-        all: Rows,
-        folds: Vec<Parts>,
-    ) -> impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<> {
-        let recipe = self.clone();
-        folds.into_iter().map(move |parts| recipe.part(&all, &parts))
+        parts: impl FnOnce(&Rows) -> Result<Vec<Parts>, DataError>,
+    ) -> Result<RecipeFolds, DataError> {
+        let all = self.all()?;
+        let parts = parts(&all)?.into_iter();
+        Ok(RecipeFolds { recipe: self.clone(), all, parts })
     }
 
     /// Both parts, fitted on the first.
@@ -153,7 +161,29 @@ impl Recipe {
     }
 }
 
+/// Training and validation rows of each fold in turn, fitted on the former when they are asked for;
+/// by [`Recipe::k_fold`] and the like.
+pub struct RecipeFolds {
+    recipe: Recipe,
+    all: Rows,
+    parts: std::vec::IntoIter<Parts>,
+}
+
+impl Iterator for RecipeFolds {
+    type Item = Result<(Dataset, Dataset), DataError>;
+
+    fn next(&mut self) -> Option<Result<(Dataset, Dataset), DataError>> {
+        let parts = self.parts.next()?;
+        Some(self.recipe.part(&self.all, &parts))
+    }
+}
+
 impl Rows {
+    /// The class labels.
+    fn labels(&self) -> Result<Vec<u32>, DataError> {
+        self.target.labels(&self.table)
+    }
+
     /// The dataset of some rows, with their groups.
     fn grouped(&self, mut data: Dataset, rows: &[usize]) -> Dataset {
         let groups = self.groups.as_ref();

@@ -48,6 +48,15 @@ fn components_replace_what_they_are_of() {
         let sum = numbers.iter().sum::<f32>();
         assert!((square - 1.0).abs() < 8.0 * f32::EPSILON && sum.abs() < 8.0 * f32::EPSILON);
     }
+    // Directions do not depend on the unit.
+    let of = |text: &str| {
+        let recipe = Csv::new(text.as_bytes()).target("y").unwrap();
+        features(&recipe.principal_components(&[], None).build().unwrap())
+    };
+    let text = "a,b,y\n1e-20,2e-20,0.5\n3e-20,5e-20,1.5\n-2e-20,1e-20,2.5\n";
+    let (small, whole) = (of(text), of(&text.replace("e-20", "")));
+    let near = |(x, y): (&f32, &f32)| (x * 1e20 - y).abs() < 32.0 * f32::EPSILON;
+    assert!(small.iter().zip(&whole).all(near), "{small:?} {whole:?}");
     // Constant columns have no direction.
     let text = "a,b,y\n1,2,0.5\n1,2,1.5\n1,2,2.5\n";
     let flat = Csv::new(text.as_bytes()).target("y").unwrap().whiten(&[], None).build().unwrap();

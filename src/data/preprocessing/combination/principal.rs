@@ -107,11 +107,14 @@ impl PrincipalComponents {
 fn eigen(mut matrix: Vec<f64>, size: usize) -> Vec<(f64, Vec<f64>)> {
     let mut vectors: Vec<Vec<f64>> =
         (0..size).map(|i| (0..size).map(|j| f64::from(u8::from(i == j))).collect()).collect();
+    // Beside the largest, an element below this is a rounding of a rounding.
+    let trace: f64 = (0..size).map(|i| matrix[i * size + i].abs()).sum();
+    let least = trace * f64::EPSILON * f64::EPSILON;
     for _ in 0..SWEEPS {
         let mut turned = false;
         for p in 0..size {
             for q in p + 1..size {
-                turned |= rotate(&mut matrix, size, &mut vectors, p, q);
+                turned |= rotate(&mut matrix, &mut vectors, (p, q), least);
             }
         }
         if !turned {
@@ -132,9 +135,10 @@ fn eigen(mut matrix: Vec<f64>, size: usize) -> Vec<(f64, Vec<f64>)> {
 }
 
 /// Turns the plane of two axes so that their element is 0; says whether that was needed.
-fn rotate(a: &mut [f64], size: usize, vectors: &mut [Vec<f64>], p: usize, q: usize) -> bool {
+fn rotate(a: &mut [f64], vectors: &mut [Vec<f64>], (p, q): (usize, usize), least: f64) -> bool {
+    let size = vectors.len();
     let (pp, qq, pq) = (a[p * size + p], a[q * size + q], a[p * size + q]);
-    if pq.abs() <= f64::EPSILON * f64::EPSILON.max((pp * qq).abs().sqrt()) {
+    if pq.abs() <= least.max(f64::EPSILON * (pp * qq).abs().sqrt()) {
         return false;
     }
     let slope = (qq - pp) / (2.0 * pq);
