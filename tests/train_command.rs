@@ -117,6 +117,66 @@ fn words_are_classes() {
     assert!(rows[599]["district"].is_string() && rows[599]["probability"].is_f64(), "{rows}");
 }
 
+/// Each step of preparation that a flag asks for goes into the model's file, and raw cells through
+/// it when the model predicts.
+#[test]
+fn what_flags_ask_for_is_in_the_file() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    flats(folder);
+    for (flags, seen) in [
+        (&["--encoding", "target"][..], &["mean of the target for"][..]),
+        (&["--missing", "neighbours", "--neighbours", "3"], &["of 1 features from 3 of 480 rows"]),
+        (&["--polynomial", "all"], &["squares and products of 6 features"]),
+        (
+            &["--interactions", "rooms,district", "--pca", "all", "--whiten"],
+            &["products of 4 features", "12 principal components of 12 features, whitened"],
+        ),
+        (&["--pca", "district,rooms", "--pca-components", "3"], &["3 principal components of 4"]),
+    ] {
+        let result = json(folder, &train(&[&["--target", "rent", "--json"], flags].concat()));
+        let [rmse, constant] =
+            ["test_rmse", "baseline_constant"].map(|n| result[n].as_f64().unwrap());
+        assert!(rmse < constant / 2.0, "{flags:?}: {result:#}");
+        let told = said(folder, &["inspect", "rent.safetensors"]);
+        assert!(seen.iter().all(|part| told.contains(part)), "{flags:?}: {told}");
+        let rents = said(folder, &["predict", "rent.safetensors", "flats.csv"]);
+        let rents = rents.lines().skip(1).map(|line| line.parse::<f64>().unwrap());
+        assert!(rents.clone().count() == 600 && rents.clone().all(f64::is_finite), "{flags:?}");
+        // Rents are 10 to 151: those of the west, two rooms more, are above those of the east.
+        let rents: Vec<f64> = rents.collect();
+        assert!(rents[1] > rents[0] + 40.0, "{flags:?}: {:?}", &rents[..6]);
+    }
+}
+
+/// Two years of days, of which weekends sell more: in a model, in its file, and in new rows.
+#[test]
+fn dates_are_split() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let mut text = String::from("day,sold\n");
+    let (mut month, mut date, lengths) = (1, 1, [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]);
+    for row in 0..730 {
+        // 2022 began on a Saturday.
+        let weekend = row % 7 < 2;
+        let (year, sold) = (2022 + row / 365, if weekend { 90 } else { 40 } + row % 3);
+        writeln!(text, "{year}-{month:02}-{date:02},{sold}").unwrap();
+        (month, date) = if date < lengths[month - 1] { (month, date + 1) } else { (month + 1, 1) };
+        month = (month - 1) % 12 + 1;
+    }
+    fs::write(folder.join("flats.csv"), text).unwrap();
+    let result = json(folder, &train(&["--target", "sold", "--json", "--cyclic-dates"]));
+    assert_eq!(result["report"]["columns"][0]["kind"], "date");
+    let rmse = result["test_rmse"].as_f64().unwrap();
+    assert!(rmse < result["baseline_constant"].as_f64().unwrap() / 2.0, "{result:#}");
+    let told = said(folder, &["inspect", "sold.safetensors"]);
+    assert!(told.contains("day.weekday sine") && !told.contains("hour"), "{told}");
+    fs::write(folder.join("new.csv"), "day\n2024-03-02\n2024-03-05\n").unwrap();
+    let sold = said(folder, &["predict", "sold.safetensors", "new.csv"]);
+    let sold: Vec<f64> = sold.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+    assert!(sold[0] > sold[1] + 20.0, "{sold:?}");
+}
+
 /// Of 600 rows the test has the last fifth by time, or whole groups.
 #[test]
 fn rows_are_split_by_time_or_groups() {
@@ -137,8 +197,22 @@ fn rows_are_split_by_time_or_groups() {
     let groups = by(&["--group-by", "who"]);
     let test = groups["test_rows"].as_u64().unwrap();
     assert!(test % 50 == 0 && test > 0, "{groups:#}");
+    fs::write(folder.join("flats.csv"), classes_of_groups()).unwrap();
+    let grouped = json(folder, &train(&["--target", "kind", "--json", "--group-by", "who"]));
+    assert_eq!(grouped["test_rows"], 40, "{grouped:#}");
     let both = train(&["-t", "y", "--split-by-time", "when", "--group-by", "who"]);
     assert!(failed(folder, &both).1.contains("cannot be used with"));
+}
+
+/// Ten groups of 20 rows, in five of which a fifth is of a rare kind: the test has two groups, one
+/// of these.
+fn classes_of_groups() -> String {
+    let mut text = String::from("who,x,kind\n");
+    for row in 0..200 {
+        let kind = if row % 20 < 4 && row / 20 < 5 { "rare" } else { "common" };
+        writeln!(text, "w{},{},{kind}", row / 20, row % 20).unwrap();
+    }
+    text
 }
 
 #[test]
@@ -147,6 +221,7 @@ fn codes_tell_what_went_wrong() {
     let folder = folder.path();
     flats(folder);
     fs::write(folder.join("bad.csv"), "a,b\n1,2\n3\n").unwrap();
+    fs::write(folder.join("semicolons.csv"), "a;b\n1;2\n").unwrap();
     fs::write(folder.join("bad.toml"), "target = \"rent\"\nepoch = 3\n").unwrap();
     fs::write(folder.join("no.safetensors"), "no model").unwrap();
     for (code, arguments, why) in [
@@ -156,6 +231,10 @@ fn codes_tell_what_went_wrong() {
         (2, &["train", "flats.csv", "-t", "rent", "--test", "1.5"], "--test is 1.5"),
         (2, &["train", "flats.csv", "-t", "rent", "--epochs", "0"], "epochs must be at least 1"),
         (2, &["train", "flats.csv", "-t", "rent", "--learning-rate", "-1"], "learning"),
+        (2, &["train", "flats.csv", "-t", "rent", "--whiten"], "--pca"),
+        (3, &["train", "semicolons.csv", "-t", "b"], "if `;` stands between fields, say so"),
+        (3, &["train", "flats.csv", "-t", "rent", "--ignore", "foo"], "no column `foo`"),
+        (3, &["train", "flats.csv", "-t", "rent", "--pca", "foo"], "no column `foo`"),
         (3, &["train", "none.csv", "-t", "rent"], "none.csv"),
         (3, &["train", "bad.csv", "-t", "b"], "`bad.csv`, line 3: 1 fields, but the header has 2"),
         (3, &["train", "flats.csv", "-t", "cost"], "there is no column `cost`"),
@@ -166,6 +245,12 @@ fn codes_tell_what_went_wrong() {
     ] {
         let (found, text) = failed(folder, arguments);
         assert!(found == Some(code) && text.contains(why), "{arguments:?}: {found:?}\n{text}");
+    }
+    // What can be known to be wrong is refused before the table is reported.
+    for wrong in [["--epochs", "0"], ["--ignore", "foo"], ["--out", "none/x"]] {
+        let arguments = [&["train", "flats.csv", "-t", "rent"][..], &wrong].concat();
+        let said = ironwarp(folder, &arguments).output().expect("it runs").stdout;
+        assert!(said.is_empty(), "{wrong:?}: {}", String::from_utf8_lossy(&said));
     }
 }
 

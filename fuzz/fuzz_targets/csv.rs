@@ -35,6 +35,12 @@ fuzz_target!(|bytes: &[u8]| {
     if choice & 32 != 0 {
         recipe = recipe.drop_missing();
     }
+    if choice & 64 != 0 {
+        recipe = recipe.impute(Impute::Neighbours(2)).polynomial(&[]).whiten(&[], None);
+    }
+    if choice & 128 != 0 {
+        recipe = recipe.target_encode(1).cyclic_dates();
+    }
     if let Ok((train, test)) = recipe.split(0.5, u64::from(choice)) {
         check(&train);
         check(&test);

@@ -15,6 +15,8 @@ use serde::Serialize;
 
 #[path = "ironwarp/bench.rs"]
 mod bench;
+#[path = "ironwarp/choices.rs"]
+mod choices;
 #[path = "ironwarp/format.rs"]
 mod format;
 #[path = "ironwarp/inspect.rs"]

@@ -18,7 +18,9 @@ impl Table {
         let mut hashes = vec![0u64; self.len()];
         for column in &columns {
             match &column.cells {
-                Cells::Numbers(numbers) => mix(&mut hashes, numbers.iter().map(|&x| key(x))),
+                Cells::Numbers(numbers) | Cells::Dates(numbers) => {
+                    mix(&mut hashes, numbers.iter().map(|&x| key(x)))
+                }
                 Cells::Categories { codes, .. } => {
                     mix(&mut hashes, codes.iter().map(|&code| code.into()));
                 }
@@ -44,7 +46,7 @@ impl TableColumn {
     /// Numbers the different values of a column, "missing" among them, and says how many there are.
     pub(super) fn value_numbers(&self) -> (Vec<u32>, usize) {
         match &self.cells {
-            Cells::Numbers(numbers) => {
+            Cells::Numbers(numbers) | Cells::Dates(numbers) => {
                 let mut sorted: Vec<f64> = numbers.iter().map(|x| x + 0.0).collect();
                 sorted.sort_unstable_by(f64::total_cmp);
                 sorted.dedup_by(|a, b| a.total_cmp(b).is_eq());
@@ -78,7 +80,7 @@ fn key(number: f64) -> u64 {
 
 fn compare(column: &TableColumn, a: usize, b: usize) -> Ordering {
     match &column.cells {
-        Cells::Numbers(numbers) => key(numbers[a]).cmp(&key(numbers[b])),
+        Cells::Numbers(numbers) | Cells::Dates(numbers) => key(numbers[a]).cmp(&key(numbers[b])),
         Cells::Categories { codes, .. } => codes[a].cmp(&codes[b]),
     }
 }

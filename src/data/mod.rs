@@ -17,11 +17,13 @@ mod arrays;
 mod column;
 mod csv;
 mod dataset;
+mod date;
 mod decode;
 mod duplicates;
 mod fingerprint;
 #[cfg(any(feature = "images", feature = "audio"))]
 mod folder;
+mod grouping;
 mod gzip;
 pub mod idx;
 pub mod npy;
@@ -41,15 +43,18 @@ pub use arrays::{Element, IntoColumn};
 pub use column::{Column, Values};
 pub use csv::Csv;
 pub use dataset::{ColumnId, Dataset, Task};
+pub use date::{Cycle, DatePart};
 #[cfg(feature = "images")]
 pub use folder::images::ImageFolder;
 #[cfg(feature = "audio")]
 pub use folder::{audio::WavFolder, mel::LogMel};
 pub use preprocessing::{
-    InputTransform, NumberTarget, Preprocessing, Quantiles, Scaling, TargetTransform, Transform,
+    Combination, InputTransform, Neighbours, NumberTarget, Preprocessing, PrincipalComponents,
+    Quantiles, Scaling, TargetEncoding, TargetTransform, Transform,
 };
-pub use recipe::{ColumnRecipe, Distribution, Encoding, Impute, Recipe, Scale};
+pub use recipe::{ColumnRecipe, Distribution, Encoding, Impute, Recipe, RecipeFolds, Scale};
 pub use report::{ColumnReport, Suspicion, TableReport, WordCount};
+pub use split::DatasetFolds;
 pub use stored::Stored;
 pub(crate) use streaming::Held;
 pub use streaming::Windows;

@@ -1,8 +1,10 @@
 //! Seeded splits into parts and folds; the same seed gives the same rows everywhere.
 
-use std::cmp::Reverse;
-
 use super::dataset::Dataset;
+use super::grouping::{
+    fold_rows_grouped, fold_rows_stratified_grouped, split_rows_grouped,
+    split_rows_stratified_grouped,
+};
 use crate::error::DataError;
 use crate::random::Permutation;
 
@@ -47,6 +49,23 @@ impl Dataset {
         Ok((self.subset(first), self.subset(second)))
     }
 
+    /// As [`Dataset::split_grouped`], and as near as whole groups allow to [`Dataset::split_stratified`]:
+    /// groups whose classes are most uneven come first, and each goes where the classes are spread
+    /// best afterwards.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn split_stratified_grouped(
+        &self,
+        fraction: f64,
+        seed: u64,
+    ) -> Result<(Dataset, Dataset), DataError> {
+        let labels = self.labels()?;
+        let (first, second) =
+            split_rows_stratified_grouped(&labels, self.groups(), fraction, seed)?;
+        Ok((self.subset(first), self.subset(second)))
+    }
+
     /// The first rows, `fraction` of them as [`Dataset::split`] counts, and the rest. Of rows in the
     /// order of time that leaves the latest for the second part.
     ///
@@ -80,13 +99,8 @@ impl Dataset {
     ///
     /// # Errors
     /// If `k` is less than 2 or more than the number of rows.
-    pub fn k_fold(
-        &self,
-        k: usize,
-        seed: u64,
-    ) -> Result<impl Iterator<Item = (Dataset, Dataset)> + use<>, DataError> {
-        let folds = fold_rows(self.len(), k, seed)?;
-        Ok(self.folds(folds))
+    pub fn k_fold(&self, k: usize, seed: u64) -> Result<DatasetFolds, DataError> {
+        Ok(self.folds(fold_rows(self.len(), k, seed)?))
     }
 
     /// As [`Dataset::k_fold`], each class being spread evenly, to one row, over the validation
@@ -94,13 +108,8 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`Dataset::k_fold`], and if the first target is not one class label per row.
-    pub fn k_fold_stratified(
-        &self,
-        k: usize,
-        seed: u64,
-    ) -> Result<impl Iterator<Item = (Dataset, Dataset)> + use<>, DataError> {
-        let folds = fold_rows_stratified(&self.labels()?, k, seed)?;
-        Ok(self.folds(folds))
+    pub fn k_fold_stratified(&self, k: usize, seed: u64) -> Result<DatasetFolds, DataError> {
+        Ok(self.folds(fold_rows_stratified(&self.labels()?, k, seed)?))
     }
 
     /// As [`Dataset::k_fold`], each group of rows being in one validation part as a whole: the
@@ -108,18 +117,41 @@ impl Dataset {
     ///
     /// # Errors
     /// If the rows have no groups, or `k` is less than 2 or more than the groups.
-    pub fn k_fold_grouped(
+    pub fn k_fold_grouped(&self, k: usize, seed: u64) -> Result<DatasetFolds, DataError> {
+        Ok(self.folds(fold_rows_grouped(self.groups(), k, seed)?))
+    }
+
+    /// As [`Dataset::k_fold_grouped`], each class being spread as evenly as whole groups allow; see
+    /// [`Dataset::split_stratified_grouped`].
+    ///
+    /// # Errors
+    /// As [`Dataset::k_fold_grouped`], and if the first target is not one class label per row.
+    pub fn k_fold_stratified_grouped(
         &self,
         k: usize,
         seed: u64,
-    ) -> Result<impl Iterator<Item = (Dataset, Dataset)> + use<>, DataError> {
-        let folds = fold_rows_grouped(self.groups(), k, seed)?;
+    ) -> Result<DatasetFolds, DataError> {
+        let folds = fold_rows_stratified_grouped(&self.labels()?, self.groups(), k, seed)?;
         Ok(self.folds(folds))
     }
 
-    fn folds(&self, folds: Vec<Parts>) -> impl Iterator<Item = (Dataset, Dataset)> + use<> {
-        let data = self.clone();
-        folds.into_iter().map(move |(train, valid)| (data.subset(train), data.subset(valid)))
+    fn folds(&self, folds: Vec<Parts>) -> DatasetFolds {
+        DatasetFolds { data: self.clone(), parts: folds.into_iter() }
+    }
+}
+
+/// Training and validation rows of each fold in turn, by [`Dataset::k_fold`] and the like.
+pub struct DatasetFolds {
+    data: Dataset,
+    parts: std::vec::IntoIter<Parts>,
+}
+
+impl Iterator for DatasetFolds {
+    type Item = (Dataset, Dataset);
+
+    fn next(&mut self) -> Option<(Dataset, Dataset)> {
+        let (train, valid) = self.parts.next()?;
+        Some((self.data.subset(train), self.data.subset(valid)))
     }
 }
 
@@ -178,72 +210,6 @@ pub(super) fn fold_rows_stratified(
     Ok(folds(order, k))
 }
 
-pub(super) fn split_rows_grouped(
-    groups: Option<&[u32]>,
-    fraction: f64,
-    seed: u64,
-) -> Result<Parts, DataError> {
-    let members = members(groups)?;
-    let mut wanted = first_part(members.iter().map(Vec::len).sum(), fraction)?;
-    if members.len() < 2 {
-        return Err(DataError::Invalid("a split by groups needs two of them, there is 1".into()));
-    }
-    let mut parts = (Vec::new(), Vec::new());
-    for (place, group) in shuffled(members.len(), seed).into_iter().enumerate() {
-        let rows = &members[group];
-        let take = match place + 1 == members.len() {
-            // No part stays empty.
-            true if parts.0.is_empty() => true,
-            true if parts.1.is_empty() => false,
-            _ => rows.len() < 2 * wanted,
-        };
-        if take {
-            wanted = wanted.saturating_sub(rows.len());
-            parts.0.extend_from_slice(rows);
-        } else {
-            parts.1.extend_from_slice(rows);
-        }
-    }
-    Ok(parts)
-}
-
-pub(super) fn fold_rows_grouped(
-    groups: Option<&[u32]>,
-    k: usize,
-    seed: u64,
-) -> Result<Vec<Parts>, DataError> {
-    let members = members(groups)?;
-    if k < 2 || k > members.len() {
-        return Err(DataError::Invalid(format!(
-            "the number of folds must be from 2 to the {} groups, it is {k}",
-            members.len()
-        )));
-    }
-    let mut order = shuffled(members.len(), seed);
-    order.sort_by_key(|&group| Reverse(members[group].len()));
-    let mut folds = vec![Vec::new(); k];
-    for group in order {
-        let smallest = folds.iter_mut().min_by_key(|fold| fold.len());
-        smallest.into_iter().for_each(|fold| fold.extend_from_slice(&members[group]));
-    }
-    let fold = |valid: usize| {
-        let others = folds.iter().enumerate().filter(|(fold, _)| *fold != valid);
-        (others.flat_map(|(_, rows)| rows).copied().collect(), folds[valid].clone())
-    };
-    Ok((0..k).map(fold).collect())
-}
-
-/// The rows of each group, by the groups' numbers.
-fn members(groups: Option<&[u32]>) -> Result<Vec<Vec<usize>>, DataError> {
-    let groups = groups.ok_or_else(|| {
-        let message = "the rows have no groups; name them with `group_by` or `with_groups`";
-        DataError::Invalid(message.into())
-    })?;
-    let mut rows: Vec<usize> = (0..groups.len()).collect();
-    rows.sort_by_key(|&row| groups[row]);
-    Ok(rows.chunk_by(|&a, &b| groups[a] == groups[b]).map(<[usize]>::to_vec).collect())
-}
-
 /// Deals the rows out to `k` folds in turn; each fold is the validation part once.
 fn folds(order: Vec<usize>, k: usize) -> Vec<Parts> {
     let fold = |valid| {
@@ -255,7 +221,7 @@ fn folds(order: Vec<usize>, k: usize) -> Vec<Parts> {
     (0..k).map(fold).collect()
 }
 
-fn first_part(rows: usize, fraction: f64) -> Result<usize, DataError> {
+pub(super) fn first_part(rows: usize, fraction: f64) -> Result<usize, DataError> {
     if !(fraction > 0.0 && fraction < 1.0) {
         return Err(DataError::Invalid(format!(
             "the fraction of a split must be between 0 and 1, it is {fraction}"
@@ -277,7 +243,7 @@ fn check_folds(rows: usize, k: usize) -> Result<(), DataError> {
 }
 
 /// The rows in random order.
-fn shuffled(rows: usize, seed: u64) -> Vec<usize> {
+pub(super) fn shuffled(rows: usize, seed: u64) -> Vec<usize> {
     let order = Permutation::new(seed, STREAM, 0, rows as u64);
     (0..rows as u64).map(|place| order.get(place) as usize).collect()
 }

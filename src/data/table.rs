@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::date::{DatePart, RANGE};
 use super::recipe::Recipe;
-use super::text::{quoted, shortened};
+use super::text::{other_delimiter, quoted, shortened};
 use crate::error::DataError;
 
 /// Code of a missing cell in a column of categories.
@@ -20,6 +21,8 @@ pub enum Kind {
     Number,
     /// Words out of a list.
     Category,
+    /// Dates, perhaps with times.
+    Date,
 }
 
 /// A column of raw cells, some of them perhaps missing.
@@ -33,6 +36,8 @@ pub struct TableColumn {
 pub(super) enum Cells {
     /// A missing number is a NaN.
     Numbers(Vec<f64>),
+    /// Seconds since the start of 1970, in UTC; a missing date is a NaN.
+    Dates(Vec<f64>),
     /// `words` is sorted and unique; a missing cell's code is [`MISSING`].
     Categories { words: Vec<String>, codes: Vec<u32> },
 }
@@ -47,6 +52,18 @@ impl TableColumn {
         let number = |x: f64| if x.is_nan() { f64::INFINITY } else { x };
         let cells = cells.into_iter().map(|cell| cell.map_or(f64::NAN, number)).collect();
         TableColumn { name: name.into(), cells: Cells::Numbers(cells) }
+    }
+
+    /// A column of dates, in seconds since the start of 1970, `None` where one is missing.
+    pub fn dates(
+        name: impl Into<String>,
+        cells: impl IntoIterator<Item = Option<f64>>,
+    ) -> TableColumn {
+        let TableColumn { name, cells } = TableColumn::numbers(name, cells);
+        match cells {
+            Cells::Numbers(seconds) => TableColumn { name, cells: Cells::Dates(seconds) },
+            cells => TableColumn { name, cells },
+        }
     }
 
     /// A column of words, `None` where one is missing.
@@ -77,6 +94,7 @@ impl TableColumn {
     pub fn kind(&self) -> Kind {
         match self.cells {
             Cells::Numbers(_) => Kind::Number,
+            Cells::Dates(_) => Kind::Date,
             Cells::Categories { .. } => Kind::Category,
         }
     }
@@ -84,7 +102,7 @@ impl TableColumn {
     /// Number of cells.
     pub fn len(&self) -> usize {
         match &self.cells {
-            Cells::Numbers(numbers) => numbers.len(),
+            Cells::Numbers(numbers) | Cells::Dates(numbers) => numbers.len(),
             Cells::Categories { codes, .. } => codes.len(),
         }
     }
@@ -94,18 +112,31 @@ impl TableColumn {
         self.len() == 0
     }
 
-    /// The number in a row; `None` if there is no such row, the cell is missing or is a word.
+    /// The number in a row, of a date that of days since 1970-01-01; `None` if there is no such
+    /// row, the cell is missing or is a word.
     pub fn number(&self, row: usize) -> Option<f64> {
+        let present = |cells: &[f64]| cells.get(row).copied().filter(|x| !x.is_nan());
         match &self.cells {
-            Cells::Numbers(numbers) => numbers.get(row).copied().filter(|x| !x.is_nan()),
+            Cells::Numbers(numbers) => present(numbers),
+            Cells::Dates(moments) => present(moments).map(|moment| DatePart::Days.of(moment)),
             Cells::Categories { .. } => None,
         }
+    }
+
+    /// A part of a column of dates, as a column of numbers; `None` if it is of another kind.
+    pub(super) fn part(&self, part: DatePart) -> Option<TableColumn> {
+        let Cells::Dates(moments) = &self.cells else { return None };
+        let numbers = moments.iter().map(|&moment| match moment.is_nan() {
+            true => f64::NAN,
+            false => part.of(moment),
+        });
+        Some(TableColumn { name: self.name.clone(), cells: Cells::Numbers(numbers.collect()) })
     }
 
     /// The word in a row; `None` if there is no such row, the cell is missing or is a number.
     pub fn word(&self, row: usize) -> Option<&str> {
         match &self.cells {
-            Cells::Numbers(_) => None,
+            Cells::Numbers(_) | Cells::Dates(_) => None,
             Cells::Categories { words, codes } => {
                 codes.get(row).and_then(|&code| words.get(code as usize)).map(String::as_str)
             }
@@ -131,8 +162,10 @@ impl TableColumn {
     }
 
     fn select(&self, rows: &[usize]) -> TableColumn {
+        let of = |numbers: &[f64]| rows.iter().map(|&row| numbers[row]).collect();
         let cells = match &self.cells {
-            Cells::Numbers(numbers) => Cells::Numbers(rows.iter().map(|&r| numbers[r]).collect()),
+            Cells::Numbers(numbers) => Cells::Numbers(of(numbers)),
+            Cells::Dates(moments) => Cells::Dates(of(moments)),
             Cells::Categories { words, codes } => Cells::Categories {
                 words: words.clone(),
                 codes: rows.iter().map(|&r| codes[r]).collect(),
@@ -198,6 +231,13 @@ impl Table {
                 && let Some(row) = numbers.iter().position(|x| x.is_infinite())
             {
                 return Err(table.cell_fault(row, column.name(), "the number is not finite"));
+            }
+            let outside = |moment: &f64| *moment < RANGE.0 || *moment >= RANGE.1;
+            if let Cells::Dates(moments) = &column.cells
+                && let Some(row) = moments.iter().position(outside)
+            {
+                let message = "the date is not of the years 0 to 9999";
+                return Err(table.cell_fault(row, column.name(), message));
             }
         }
         Ok(table)
@@ -304,6 +344,11 @@ impl Table {
     /// The error for a column that is not there.
     pub(super) fn no_column(&self, name: &str) -> DataError {
         let names = quoted(self.columns.iter().map(TableColumn::name));
-        self.fault("the table", format!("there is no column `{name}`; the columns are {names}"))
+        let hint = match &self.columns[..] {
+            [only] => other_delimiter(only.name()),
+            _ => String::new(),
+        };
+        let message = format!("there is no column `{name}`; the columns are {names}{hint}");
+        self.fault("the table", message)
     }
 }

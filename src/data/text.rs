@@ -25,3 +25,15 @@ pub(super) fn quoted<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     }
     shown.join(", ")
 }
+
+/// What to do about the only name of a header, if it looks like several.
+pub(super) fn other_delimiter(name: &str) -> String {
+    let shown = |c: char| if c == '\t' { "tab".into() } else { c.to_string() };
+    let found = [';', '\t', '|', ','].into_iter().find(|&c| name.contains(c)).map(shown);
+    found.map_or(String::new(), |delimiter| {
+        format!(
+            "; if `{delimiter}` stands between fields, say so: `delimiter`, or `--delimiter \
+             '{delimiter}'`"
+        )
+    })
+}

@@ -44,6 +44,12 @@ pub fn quantiles(value: f64) -> f64 {
     value.abs() * U + 1e6 * 4.0 * f64::EPSILON
 }
 
+/// A transform of a table rounded to f32 against scikit-learn's in f64, which differs by so many
+/// roundings of numbers of this size.
+pub fn table(value: f64, roundings: usize, size: f64) -> f64 {
+    value.abs() * U + roundings as f64 * f64::EPSILON * size
+}
+
 /// Bounds of all elements of all outputs of a case with these inputs and reference results.
 pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec<f64>> {
     match case.op.name() {

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use clap::Args;
+use clap::{Args, Command, FromArgMatches};
 use ironwarp::data::Csv;
+use serde::{Deserialize, Serialize};
 
 /// What a CSV file does not say of itself.
-#[derive(Args)]
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub(crate) struct Format {
     /// The first line is data, and columns are named 0, 1, ...
     #[arg(long)]
@@ -17,6 +19,14 @@ pub(crate) struct Format {
     /// Words that stand for a missing cell, beside the empty one
     #[arg(long, value_name = "WORDS", value_delimiter = ',')]
     pub(crate) missing_words: Vec<String>,
+}
+
+impl Default for Format {
+    /// What the flags say when none is given.
+    fn default() -> Self {
+        let flags = Format::augment_args(Command::new("format")).get_matches_from(["format"]);
+        Format::from_arg_matches(&flags).expect("invariant: no flag is required")
+    }
 }
 
 impl Format {

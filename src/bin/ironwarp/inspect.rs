@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use ironwarp::data::{InputTransform, Preprocessing, Scaling, TargetTransform, Transform};
+use ironwarp::data::{
+    Combination, Neighbours, Preprocessing, PrincipalComponents, Scaling, TargetTransform,
+    Transform,
+};
 use ironwarp::exec::Device;
 use ironwarp::file::TensorFile;
 use ironwarp::train::Trained;
@@ -93,8 +96,11 @@ impl fmt::Display for Contents {
 /// What becomes of a table's columns.
 fn table(f: &mut fmt::Formatter<'_>, preprocessing: &Preprocessing) -> fmt::Result {
     writeln!(f, "\n{:<24} Becomes", "Column")?;
-    for InputTransform { column, transform } in preprocessing.inputs() {
-        writeln!(f, "{column:<24} {}", described(transform))?;
+    for input in preprocessing.inputs() {
+        writeln!(f, "{:<24} {}", input.name(), described(&input.transform))?;
+    }
+    for combination in preprocessing.combinations() {
+        writeln!(f, "{:<24} {}", "then", combined(combination))?;
     }
     match preprocessing.target() {
         TargetTransform::Classes { column, classes } => {
@@ -110,10 +116,11 @@ fn described(transform: &Transform) -> String {
     let filled = |fill: Option<String>| fill.map_or(String::new(), |x| format!(", {x} if missing"));
     match transform {
         Transform::Number { fill, clip, log, quantiles, scaling } => {
-            let clip =
-                clip.map_or(String::new(), |(low, high)| format!(", clipped to {low}..{high}"));
+            let clip = clip.map_or(String::new(), |(low, high)| {
+                format!(", clipped to {}..{}", short(low), short(high))
+            });
             let log = if *log { ", sign(x) ln(1 + |x|)" } else { "" };
-            let filled = filled(fill.map(|x| x.to_string()));
+            let filled = filled(fill.map(short));
             let rank = quantiles.as_ref().map_or("", |_| ", by rank");
             format!("number{filled}{clip}{log}{rank}{}", scaled(*scaling))
         }
@@ -121,6 +128,13 @@ fn described(transform: &Transform) -> String {
             let others = if *other { ", or another" } else { "" };
             let count = categories.len() + usize::from(*other);
             format!("{count} features{}: {}{others}", filled(fill.clone()), some(categories))
+        }
+        Transform::Target { fill, categories, encodings } => {
+            let what = match encodings.len() {
+                1 => "mean of the target".to_string(),
+                count => format!("{count} means of the target"),
+            };
+            format!("{what} for {}{}", some(categories), filled(fill.clone()))
         }
         Transform::Hash { fill, buckets } => {
             format!("{buckets} features by hash{}", filled(fill.clone()))
@@ -131,12 +145,43 @@ fn described(transform: &Transform) -> String {
     }
 }
 
+fn combined(combination: &Combination) -> String {
+    match combination {
+        Combination::Neighbours(Neighbours { features, count, donors, .. }) => {
+            let rows = donors.len() / features.len();
+            format!("missing numbers of {} features from {count} of {rows} rows", features.len())
+        }
+        Combination::Products { features, squares } => {
+            let squares = if *squares { "squares and products" } else { "products" };
+            format!("{squares} of {} features", features.len())
+        }
+        Combination::Principal(PrincipalComponents { features, components, whiten, .. }) => {
+            let whitened = if *whiten { ", whitened" } else { "" };
+            let count = components.len();
+            format!("{count} principal components of {} features{whitened}", features.len())
+        }
+    }
+}
+
 fn scaled(scaling: Scaling) -> String {
     match scaling {
         Scaling::None => String::new(),
-        Scaling::Standard { mean, deviation } => format!(", (x - {mean:.6}) / {deviation:.6}"),
-        Scaling::Robust { median, range } => format!(", (x - {median:.6}) / {range:.6}"),
-        Scaling::MinMax { min, max } => format!(", from {min}..{max} to 0..1"),
+        Scaling::Standard { mean, deviation } => linear(mean, deviation),
+        Scaling::Robust { median, range } => linear(median, range),
+        Scaling::MinMax { min, max } => format!(", from {}..{} to 0..1", short(min), short(max)),
+    }
+}
+
+fn linear(offset: f64, divisor: f64) -> String {
+    format!(", (x - {}) / {}", short(offset), short(divisor))
+}
+
+/// A number with six significant digits.
+fn short(x: f64) -> String {
+    let rounded = format!("{x:.5e}");
+    match rounded.parse::<f64>() {
+        Ok(x) if x == 0.0 || (1e-6..1e15).contains(&x.abs()) => x.to_string(),
+        _ => rounded,
     }
 }
 

@@ -9,7 +9,7 @@ use ironwarp::metric::{Average, Metric, Targets};
 use ironwarp::train::{History, Stop, Trainer};
 use serde::Serialize;
 
-use super::settings::Kind;
+use super::choices::Kind;
 use super::train::Training;
 
 /// Metrics of a test, in the order of [`metrics`].
@@ -169,7 +169,8 @@ impl fmt::Display for Outcome {
         for (row, name) in ["network", "linear model", "constant"].into_iter().enumerate() {
             write!(f, "\n{name:<21}")?;
             self.table.iter().try_for_each(|(_, values)| match values[row] {
-                Some(value) => write!(f, " {value:>14.4}"),
+                // Adding 0 turns the -0 that a small negative number is rounded to into 0.
+                Some(value) => write!(f, " {:>14.4}", (value * 1e4).round() / 1e4 + 0.0),
                 None => write!(f, " {:>14}", "-"),
             })?;
         }

@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ironwarp::Error;
 use ironwarp::data::{Distribution, Impute, Recipe, Task};
 use ironwarp::error::DataError;
-use ironwarp::layer::activation::Activation as Function;
 use serde::{Deserialize, Serialize};
 
 use super::AskedWrongly;
+use super::choices::{Activation, Encoding, Kind, Missing, Optimizer, Scale};
 use super::format::Format;
 
 /// Everything that can be said about a training. What is `None` follows from the data, and is
 /// written down by [`Settings::settle`].
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, rename_all = "kebab-case")]
 pub(crate) struct Settings {
     /// The table to learn from: a CSV file, which may be gzipped
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,18 +34,15 @@ pub(crate) struct Settings {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) task: Option<Kind>,
-    /// The first line is data, and columns are named 0, 1, ...
-    #[arg(long)]
-    pub(crate) no_header: bool,
-    /// What stands between fields: a character, or `tab`
-    #[arg(long, value_name = "CHARACTER", default_value = ",")]
-    pub(crate) delimiter: String,
-    /// Words that stand for a missing cell, beside the empty one
-    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
-    pub(crate) missing_words: Vec<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) format: Format,
     /// What becomes of a missing cell
     #[arg(long, default_value = "median")]
     pub(crate) missing: Missing,
+    /// Rows that a missing number is the mean of, with `--missing neighbours`
+    #[arg(long, value_name = "COUNT", default_value = "5")]
+    pub(crate) neighbours: usize,
     /// What becomes of numbers
     #[arg(long, default_value = "standard")]
     pub(crate) scale: Scale,
@@ -58,6 +55,27 @@ pub(crate) struct Settings {
     /// Words of less than this share of the rows are one category, together with unknown ones
     #[arg(long, value_name = "SHARE", default_value = "0.001")]
     pub(crate) rare: f64,
+    /// Of dates also sine and cosine of month, day, weekday and hour, so that December is next to
+    /// January
+    #[arg(long)]
+    pub(crate) cyclic_dates: bool,
+    /// Columns whose features' squares, and products of each two, are features too; or `all`
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) polynomial: Vec<String>,
+    /// As --polynomial, without squares
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) interactions: Vec<String>,
+    /// Columns whose features are replaced by their principal components, after products are made;
+    /// or `all`
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) pca: Vec<String>,
+    /// So many of them [default: all]
+    #[arg(long, value_name = "COUNT", requires = "pca")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pca_components: Option<usize>,
+    /// Each of them with variance 1
+    #[arg(long, requires = "pca")]
+    pub(crate) whiten: bool,
     /// Leaves out rows that are equal to an earlier one
     #[arg(long)]
     pub(crate) drop_duplicates: bool,
@@ -121,79 +139,6 @@ pub(crate) struct Settings {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// What a target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Kind {
-    /// One of several classes
-    Classification,
-    /// A number
-    Regression,
-}
-
-/// What becomes of missing cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Missing {
-    /// The median of the training rows, or their most frequent word
-    Median,
-    /// The mean of the training rows, or their most frequent word
-    Mean,
-    /// The most frequent number or word of the training rows
-    MostFrequent,
-    /// The row is left out
-    Drop,
-}
-
-/// What becomes of numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Scale {
-    /// Mean 0 and deviation 1
-    Standard,
-    /// From 0 to 1
-    MinMax,
-    /// Median 0, and quartiles 1 apart
-    Robust,
-    /// By rank, evenly from 0 to 1
-    Uniform,
-    /// By rank, as standard normal numbers
-    Normal,
-    /// As they are
-    None,
-}
-
-/// What becomes of words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Encoding {
-    /// A feature for each word
-    OneHot,
-    /// The word's place in the sorted list
-    Ordinal,
-}
-
-/// An activation by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Activation {
-    Relu,
-    Gelu,
-    Silu,
-    Tanh,
-    Sigmoid,
-}
-
-/// An optimizer by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Optimizer {
-    Adam,
-    AdamW,
-    /// With momentum 0.9
-    Sgd,
-}
-
 impl Default for Settings {
     /// What the flags say when none is given.
     fn default() -> Self {
@@ -208,6 +153,17 @@ impl Settings {
         let text = std::fs::read_to_string(path)
             .map_err(|source| Error::Data(DataError::Read { path: path.into(), source }))?;
         let of_file = || AskedWrongly(format!("in the settings {}", path.display()));
+        let known = Settings::augment_args(Command::new("train"));
+        let known: Vec<String> =
+            known.get_arguments().map(|flag| flag.get_id().as_str().replace('_', "-")).collect();
+        let keys = toml::de::DeTable::parse(&text).with_context(of_file)?;
+        if let Some(key) =
+            keys.get_ref().keys().find(|key| !known.iter().any(|name| name == key.get_ref()))
+        {
+            let line = text[..key.span().start].matches('\n').count() + 1;
+            let message = format!("line {line}: unknown field `{}`", key.get_ref());
+            return Err(anyhow::Error::new(AskedWrongly(message)).context(of_file()));
+        }
         let mut all = toml::Table::try_from(self)?;
         // Read as settings first: only so an error names the line.
         toml::from_str::<Settings>(&text).with_context(of_file)?;
@@ -218,15 +174,6 @@ impl Settings {
             }
         }
         Ok(all.try_into()?)
-    }
-
-    /// How the table is written.
-    pub(crate) fn format(&self) -> Format {
-        Format {
-            no_header: self.no_header,
-            delimiter: self.delimiter.clone(),
-            missing_words: self.missing_words.clone(),
-        }
     }
 
     /// What is done to the columns.
@@ -244,6 +191,9 @@ impl Settings {
             Missing::Median => recipe.impute(Impute::MostFrequent).impute(Impute::Median),
             Missing::Mean => recipe.impute(Impute::MostFrequent).impute(Impute::Mean),
             Missing::MostFrequent => recipe.impute(Impute::MostFrequent),
+            Missing::Neighbours => {
+                recipe.impute(Impute::MostFrequent).impute(Impute::Neighbours(self.neighbours))
+            }
             Missing::Drop => recipe,
         };
         let recipe = match self.scale {
@@ -257,10 +207,33 @@ impl Settings {
         let recipe = match self.encoding {
             Encoding::OneHot => recipe.one_hot(),
             Encoding::Ordinal => recipe.ordinal(),
+            Encoding::Target => recipe.target_encode(self.seed),
         };
         let recipe = recipe.join_rare(self.rare);
+        let recipe = self.combine(recipe);
+        let recipe = if self.cyclic_dates { recipe.cyclic_dates() } else { recipe };
         let recipe = if self.drop_duplicates { recipe.drop_duplicates() } else { recipe };
         if self.clip == 0.0 { recipe } else { recipe.clip_quantiles(self.clip, 1.0 - self.clip) }
+    }
+
+    /// What is made of several columns.
+    fn combine(&self, recipe: Recipe) -> Recipe {
+        type How<'a> = &'a dyn Fn(Recipe, &[&str]) -> Recipe;
+        let combined = |recipe: Recipe, columns: &[String], how: How| {
+            let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+            match names[..] {
+                [] => recipe,
+                // No name is every column.
+                ["all"] => how(recipe, &[]),
+                _ => how(recipe, &names),
+            }
+        };
+        let recipe = combined(recipe, &self.polynomial, &|r, names| r.polynomial(names));
+        let recipe = combined(recipe, &self.interactions, &|r, names| r.interactions(names));
+        combined(recipe, &self.pca, &|r, names| match self.whiten {
+            true => r.whiten(names, self.pca_components),
+            false => r.principal_components(names, self.pca_components),
+        })
     }
 
     /// Writes down what follows from the data: from its task, and its number of training rows.
@@ -288,13 +261,21 @@ impl Settings {
         *self.weight_decay.get_or_insert(if decoupled { 0.01 } else { 0.0 })
     }
 
-    /// Refuses shares that leave no rows, and two ways to split.
+    /// Refuses what can't be whatever the data is: shares that leave no rows, two ways to split.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.group_by.is_none() || self.split_by_time.is_none(),
             AskedWrongly(
                 "rows are split by groups or by time; give --group-by or --split-by-time".into()
             )
+        );
+        anyhow::ensure!(
+            self.epochs > 0,
+            AskedWrongly("epochs must be at least 1; give --epochs".into())
+        );
+        anyhow::ensure!(
+            !self.pca.is_empty() || !(self.whiten || self.pca_components.is_some()),
+            AskedWrongly("whitening and a count of components are for --pca COLUMNS".into())
         );
         for (name, share) in [("test", self.test), ("validation", self.validation)] {
             anyhow::ensure!(
@@ -303,19 +284,6 @@ impl Settings {
             );
         }
         Ok(())
-    }
-}
-
-impl Activation {
-    /// The layer.
-    pub(crate) fn layer(self) -> Function {
-        match self {
-            Activation::Relu => Function::Relu,
-            Activation::Gelu => Function::Gelu,
-            Activation::Silu => Function::Silu,
-            Activation::Tanh => Function::Tanh,
-            Activation::Sigmoid => Function::Sigmoid,
-        }
     }
 }
 

@@ -15,8 +15,9 @@ use ironwarp::optim::{Adam, AdamW, Sgd};
 use ironwarp::train::{EarlyStopping, Fit, History, Progress, Stop, Trainer};
 
 use super::AskedWrongly;
+use super::choices::Optimizer;
 use super::outcome::{Outcome, Scores, constant};
-use super::settings::{Optimizer, Settings};
+use super::settings::Settings;
 
 /// Learns to predict a column of a table from the others.
 ///
@@ -76,19 +77,21 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
     let device: Device = settings.device.parse().map_err(Error::from)?;
     let target =
         settings.target.clone().ok_or_else(|| wrong("name the column to predict with --target"))?;
+    let out = settings.out.get_or_insert_with(|| file_of(&target)).clone();
+    check_target(&out).map_err(Error::from)?;
     let data = settings.data.as_deref().ok_or_else(|| wrong("name a CSV file to learn from"))?;
-    let table = settings.format().open(data)?.read().map_err(Error::from)?;
+    let table = settings.format.open(data)?.read().map_err(Error::from)?;
     let report = table.report(Some(&target)).map_err(Error::from)?;
+    let ignored = ignore_useless(&mut settings, &report);
+    let recipe = settings.recipe(table.target(&target).map_err(Error::from)?);
+    // Names that are no columns' are refused before much is said.
+    recipe.task().map_err(Error::from)?;
     say(&report)?;
-    if let Some(ignored) = ignore_useless(&mut settings, &report) {
+    if let Some(ignored) = ignored {
         say(&format!("Ignored: {ignored}; --ignore says otherwise\n"))?;
     }
-    let recipe = settings.recipe(table.target(&target).map_err(Error::from)?);
     let parts = split(&settings, &recipe)?;
     settings.settle(parts.train.task(), parts.train.len());
-    let out = settings.out.get_or_insert_with(|| file_of(&target));
-    let out = out.clone();
-    check_target(&out).map_err(Error::from)?;
     say(&parts.text(&target))?;
 
     let model = network(&settings, &parts.train, &settings.hidden);
@@ -158,6 +161,9 @@ fn split(settings: &Settings, recipe: &Recipe) -> ironwarp::Result<Parts> {
     if let Some(column) = &settings.split_by_time {
         let (rest, last) = recipe.split_by_time(column, first)?;
         ((train, validation), test) = (rest.split_in_order(second)?, last);
+    } else if settings.group_by.is_some() && classes {
+        let (rest, last) = recipe.split_stratified_grouped(first, seed)?;
+        ((train, validation), test) = (rest.split_stratified_grouped(second, seed)?, last);
     } else if settings.group_by.is_some() {
         let (rest, last) = recipe.split_grouped(first, seed)?;
         ((train, validation), test) = (rest.split_grouped(second, seed)?, last);

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::{InputTransform, Preprocessing, Quantiles, Scaling, TargetTransform, Transform};
+use super::{
+    Combination, InputTransform, Preprocessing, Quantiles, Scaling, TargetTransform, Transform,
+};
 use crate::error::DataError;
 
 /// Most buckets of a hash: each is a feature.
@@ -15,6 +17,8 @@ const MAX_BUCKETS: usize = 1 << 20;
 #[serde(deny_unknown_fields)]
 pub(super) struct Unchecked {
     pub(super) inputs: Vec<InputTransform>,
+    #[serde(default)]
+    pub(super) combinations: Vec<Combination>,
     pub(super) target: TargetTransform,
     pub(super) ignored: Vec<String>,
 }
@@ -23,10 +27,21 @@ impl TryFrom<Unchecked> for Preprocessing {
     type Error = DataError;
 
     fn try_from(raw: Unchecked) -> Result<Preprocessing, DataError> {
-        let Unchecked { inputs, target, ignored } = raw;
+        let Unchecked { inputs, combinations, target, ignored } = raw;
         let mut names = HashSet::new();
-        let columns = inputs.iter().map(|input| &input.column).chain(target.columns());
-        for name in columns.chain(&ignored) {
+        let mut parts = HashSet::new();
+        for input in &inputs {
+            // Parts of one date may share its name, once each.
+            let dated = parts.insert((&input.column, input.part)) && input.part.is_some();
+            let first = names.insert(&input.column);
+            if !(first || dated && !parts.contains(&(&input.column, None))) {
+                return Err(fault(&input.column, "named twice"));
+            }
+            if input.part.is_some() && !matches!(input.transform, Transform::Number { .. }) {
+                return Err(fault(&input.column, "a part of a date is a number"));
+            }
+        }
+        for name in target.columns().into_iter().chain(&ignored) {
             if !names.insert(name) {
                 return Err(fault(name, "named twice"));
             }
@@ -50,8 +65,39 @@ impl TryFrom<Unchecked> for Preprocessing {
                 }
             }
         }
-        Ok(Preprocessing { inputs, target, ignored })
+        check_combinations(&inputs, &combinations).map_err(|what| {
+            DataError::Invalid(format!("preprocessing of several columns: {what}"))
+        })?;
+        Ok(Preprocessing { inputs, combinations, target, ignored })
     }
+}
+
+fn check_combinations(
+    inputs: &[InputTransform],
+    combinations: &[Combination],
+) -> Result<(), &'static str> {
+    let numbers = inputs.iter().flat_map(|input| {
+        let width = input.transform.width();
+        std::iter::repeat_n(matches!(input.transform, Transform::Number { .. }), width)
+    });
+    let numbers: Vec<bool> = numbers.collect();
+    let (mut width, mut first) = (numbers.len(), true);
+    for combination in combinations {
+        combination.check(width)?;
+        match combination {
+            Combination::Neighbours(it) if first => {
+                if !it.features.iter().all(|&feature| numbers[feature]) {
+                    return Err("neighbours fill numbers, and a feature is none");
+                }
+            }
+            Combination::Neighbours(_) => {
+                return Err("neighbours come before all other combinations");
+            }
+            _ => first = false,
+        }
+        width = combination.width(width);
+    }
+    Ok(())
 }
 
 fn fault(column: &str, what: &str) -> DataError {
@@ -77,6 +123,16 @@ impl Transform {
             Transform::OneHot { categories, .. } | Transform::Ordinal { categories, .. } => {
                 distinct(categories)
             }
+            Transform::Target { categories, encodings, .. } => {
+                if encodings.is_empty() {
+                    return Err("there is no encoding by the target");
+                }
+                // As with one-hot ones, all words may be rare.
+                if !categories.is_empty() {
+                    distinct(categories)?;
+                }
+                encodings.iter().try_for_each(|encoding| encoding.check(categories.len()))
+            }
             Transform::Hash { buckets, .. } => match buckets {
                 1..=MAX_BUCKETS => Ok(()),
                 _ => Err("a hash has 1 to 1048576 buckets"),
@@ -86,7 +142,7 @@ impl Transform {
 }
 
 impl Scaling {
-    fn check(self) -> Result<(), &'static str> {
+    pub(super) fn check(self) -> Result<(), &'static str> {
         let (offset, divisor) = self.parts();
         if offset.is_finite() && divisor.is_finite() && divisor > 0.0 {
             return Ok(());

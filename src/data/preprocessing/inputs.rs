@@ -1,19 +1,64 @@
 //! Raw cells into features.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::super::column::Column;
+use super::super::date;
 use super::super::table::{Cells, Kind, Table, TableColumn};
 use super::super::text::shortened;
-use super::{InputTransform, Preprocessing, Transform};
+use super::{Combination, InputTransform, Preprocessing, Transform};
 use crate::error::DataError;
 
+/// What is known of features before they are computed.
+#[derive(Default)]
+pub(super) struct Known {
+    /// The training rows' encodings by the target, by the input's place.
+    pub(super) crossed: HashMap<usize, Vec<Vec<f64>>>,
+    /// The features of which a missing number comes later, and is a NaN until then.
+    pub(super) awaited: HashSet<usize>,
+}
+
 impl Preprocessing {
-    /// The column `features` of a table's rows.
-    pub(super) fn features(&self, table: &Table) -> Result<Column, DataError> {
-        let width: usize = self.inputs.iter().map(|input| input.transform.width()).sum();
+    /// Features before any combination.
+    pub(super) fn width(&self) -> usize {
+        self.inputs.iter().map(|input| input.transform.width()).sum()
+    }
+
+    /// The features of a table's rows, row after row.
+    pub(super) fn features(&self, table: &Table) -> Result<Vec<f32>, DataError> {
+        let neighbours = |combination: &Combination| match combination {
+            Combination::Neighbours(it) => it.features.clone(),
+            _ => Vec::new(),
+        };
+        let awaited = self.combinations.iter().flat_map(neighbours).collect();
+        let mut features = self.columns(table, &Known { awaited, ..Known::default() })?;
+        let mut width = self.width();
+        for (place, combination) in self.combinations.iter().enumerate() {
+            features = self.combined(table, place, features, width)?;
+            width = combination.width(width);
+        }
+        Ok(features)
+    }
+
+    /// The features after the combination of this place, `width` of a row before it.
+    pub(super) fn combined(
+        &self,
+        table: &Table,
+        place: usize,
+        features: Vec<f32>,
+        width: usize,
+    ) -> Result<Vec<f32>, DataError> {
+        self.combinations[place].apply(features, width, |row, feature| {
+            let names = self.names_after(place + 1);
+            let message = "the number is too large for single precision; scale the columns";
+            table.cell_fault(row, &names[feature], message)
+        })
+    }
+
+    /// The features of a table's rows, row after row, before any combination.
+    pub(super) fn columns(&self, table: &Table, known: &Known) -> Result<Vec<f32>, DataError> {
+        let width = self.width();
         let elements = width.checked_mul(table.len()).ok_or_else(|| {
             DataError::Invalid(format!("{width} features of {} rows are too many", table.len()))
         })?;
@@ -27,12 +72,12 @@ impl Preprocessing {
         })?;
         features.resize(elements, 0.0);
         let mut offset = 0;
-        for input in &self.inputs {
+        for (place, input) in self.inputs.iter().enumerate() {
             let rows = features.chunks_exact_mut(width).map(|row| &mut row[offset..]);
-            input.apply(table, rows)?;
+            input.apply(table, known.crossed.get(&place), known.awaited.contains(&offset), rows)?;
             offset += input.transform.width();
         }
-        Ok(Column::numbers("features", &[width], features))
+        Ok(features)
     }
 }
 
@@ -42,6 +87,7 @@ impl Transform {
         match self {
             Transform::OneHot { categories, other, .. } => categories.len() + usize::from(*other),
             Transform::Hash { buckets, .. } => *buckets,
+            Transform::Target { encodings, .. } => encodings.len(),
             Transform::Number { .. } | Transform::Ordinal { .. } => 1,
         }
     }
@@ -52,23 +98,33 @@ impl InputTransform {
     fn apply<'a>(
         &self,
         table: &Table,
+        crossed: Option<&Vec<Vec<f64>>>,
+        awaited: bool,
         rows: impl Iterator<Item = &'a mut [f32]>,
     ) -> Result<(), DataError> {
         let column = table.column(&self.column).ok_or_else(|| table.no_column(&self.column))?;
+        let part = self.part.map(|part| column.part(part).ok_or_else(|| no_date(table, column)));
+        let part = part.transpose()?;
+        let column = part.as_ref().unwrap_or(column);
         match &self.transform {
             Transform::Number { fill, clip, log, quantiles, scaling } => {
                 for (row, out) in rows.enumerate() {
-                    let number = number(table, column, row)?.or(*fill);
-                    let number = number.ok_or_else(|| missing(table, row, column))?;
+                    let Some(number) = number(table, column, row)?.or(*fill) else {
+                        if awaited {
+                            out[0] = f32::NAN;
+                            continue;
+                        }
+                        return Err(missing(table, row, column));
+                    };
                     let number = prepared(number, *clip, *log);
                     let number = quantiles.as_ref().map_or(number, |q| q.apply(number));
                     let scaled = scaling.apply(number);
-                    out[0] = single(table, column, row, scaled)?;
+                    out[0] = single(table, &self.column, row, scaled)?;
                 }
             }
             Transform::OneHot { fill, categories, .. } => {
                 let width = self.transform.width();
-                let places = self.places(table, column, fill.as_deref(), categories)?;
+                let places = places(table, column, fill.as_deref(), categories)?;
                 for (out, place) in rows.zip(places) {
                     if place < width {
                         out[place] = 1.0;
@@ -77,52 +133,63 @@ impl InputTransform {
             }
             Transform::Hash { fill, buckets } => {
                 for (row, out) in rows.enumerate() {
-                    let word = self.word(table, column, row, fill.as_deref())?;
+                    let word = word(table, column, row, fill.as_deref())?;
                     out[(xxh3_64(word.as_bytes()) % *buckets as u64) as usize] = 1.0;
                 }
             }
             Transform::Ordinal { fill, categories } => {
-                let places = self.places(table, column, fill.as_deref(), categories)?;
+                let places = places(table, column, fill.as_deref(), categories)?;
                 rows.zip(places).for_each(|(out, place)| out[0] = place as f32);
+            }
+            Transform::Target { fill, categories, encodings } => {
+                let places = places(table, column, fill.as_deref(), categories)?;
+                for (row, (out, place)) in rows.zip(places).enumerate() {
+                    for (i, encoding) in encodings.iter().enumerate() {
+                        let mean = crossed.map_or(encoding.means[place], |own| own[i][row]);
+                        out[i] = single(table, &self.column, row, encoding.scale(mean))?;
+                    }
+                }
             }
         }
         Ok(())
     }
+}
 
-    /// Each row's place in the list of categories; the list's length for a word not in it.
-    fn places(
-        &self,
-        table: &Table,
-        column: &TableColumn,
-        fill: Option<&str>,
-        categories: &[String],
-    ) -> Result<Vec<usize>, DataError> {
-        let index: HashMap<&str, usize> =
-            categories.iter().enumerate().map(|(place, word)| (word.as_str(), place)).collect();
-        let place = |row| {
-            let word = self.word(table, column, row, fill)?;
-            Ok(index.get(word).copied().unwrap_or(categories.len()))
+/// Each row's place in the list of categories; the list's length for a word not in it.
+pub(super) fn places(
+    table: &Table,
+    column: &TableColumn,
+    fill: Option<&str>,
+    categories: &[String],
+) -> Result<Vec<usize>, DataError> {
+    let index: HashMap<&str, usize> =
+        categories.iter().enumerate().map(|(place, word)| (word.as_str(), place)).collect();
+    let place = |row| {
+        let word = word(table, column, row, fill)?;
+        Ok(index.get(word).copied().unwrap_or(categories.len()))
+    };
+    (0..table.len()).map(place).collect()
+}
+
+/// The word of a row, or what stands in for a missing one.
+fn word<'a>(
+    table: &Table,
+    column: &'a TableColumn,
+    row: usize,
+    fill: Option<&'a str>,
+) -> Result<&'a str, DataError> {
+    if let Some(number) = column.number(row) {
+        let what = match column.kind() {
+            Kind::Date => date::text(number) + " is a date",
+            _ => format!("{number} is a number"),
         };
-        (0..table.len()).map(place).collect()
+        let message = format!(
+            "{what} where a category is expected; read the file with \
+             `types_from` the preprocessing"
+        );
+        return Err(table.cell_fault(row, column.name(), &message));
     }
-
-    /// The word of a row, or what stands in for a missing one.
-    fn word<'a>(
-        &self,
-        table: &Table,
-        column: &'a TableColumn,
-        row: usize,
-        fill: Option<&'a str>,
-    ) -> Result<&'a str, DataError> {
-        if let Some(number) = column.number(row) {
-            let message = format!(
-                "{number} is a number where a category is expected; read the file with \
-                 `types_from` the preprocessing"
-            );
-            return Err(table.cell_fault(row, &self.column, &message));
-        }
-        column.word(row).or(fill).ok_or_else(|| missing(table, row, column))
-    }
+    column.word(row).or(fill).ok_or_else(|| missing(table, row, column))
 }
 
 /// A number clipped, and its logarithm if that is asked for.
@@ -139,6 +206,11 @@ pub(super) fn number(
 ) -> Result<Option<f64>, DataError> {
     match &column.cells {
         Cells::Numbers(numbers) => Ok(Some(numbers[row]).filter(|x| !x.is_nan())),
+        Cells::Dates(_) => {
+            let message = "these are dates where numbers are expected; read the file with \
+                           `types_from` the preprocessing";
+            Err(table.column_fault(column.name(), message.into()))
+        }
         Cells::Categories { .. } => match column.word(row) {
             None => Ok(None),
             Some(word) => {
@@ -153,7 +225,7 @@ pub(super) fn number(
 /// A result in single precision, which it must fit.
 pub(super) fn single(
     table: &Table,
-    column: &TableColumn,
+    column: &str,
     row: usize,
     number: f64,
 ) -> Result<f32, DataError> {
@@ -162,12 +234,18 @@ pub(super) fn single(
         return Ok(rounded);
     }
     let message = format!("{number:e} is too large for single precision; scale the column");
-    Err(table.cell_fault(row, column.name(), &message))
+    Err(table.cell_fault(row, column, &message))
+}
+
+fn no_date(table: &Table, column: &TableColumn) -> DataError {
+    let message = "the cells are no dates, which are expected; read the file with `types_from` the \
+                   preprocessing";
+    table.column_fault(column.name(), message.into())
 }
 
 fn missing(table: &Table, row: usize, column: &TableColumn) -> DataError {
     let example = match column.kind() {
-        Kind::Number => "Impute::Median",
+        Kind::Number | Kind::Date => "Impute::Median",
         Kind::Category => "Impute::MostFrequent",
     };
     let message = format!(

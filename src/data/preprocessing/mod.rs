@@ -1,11 +1,16 @@
 //! Fitted preprocessing: plain data that travels with the model.
 
 mod check;
+mod combination;
+mod encoding;
 mod fit;
 mod inputs;
 mod quantiles;
+mod statistics;
 mod target;
 
+pub use combination::{Combination, Neighbours, PrincipalComponents};
+pub use encoding::TargetEncoding;
 pub use quantiles::Quantiles;
 
 use std::collections::HashSet;
@@ -13,7 +18,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::column::Column;
 use super::dataset::Dataset;
+use super::date::DatePart;
 use super::table::{Kind, Table};
 use super::text::quoted;
 use crate::error::DataError;
@@ -24,17 +31,22 @@ use crate::error::DataError;
 #[serde(try_from = "check::Unchecked")]
 pub struct Preprocessing {
     inputs: Vec<InputTransform>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    combinations: Vec<Combination>,
     target: TargetTransform,
     /// Columns that may be in a table and are not used.
     ignored: Vec<String>,
 }
 
-/// What becomes of one input column.
+/// What becomes of one input column, or of one part of a column of dates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputTransform {
     /// The column's name.
     pub column: String,
+    /// Of a column of dates, the number that is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<DatePart>,
     /// What becomes of its cells.
     pub transform: Transform,
 }
@@ -77,6 +89,15 @@ pub enum Transform {
         fill: Option<String>,
         /// How many.
         buckets: usize,
+    },
+    /// A word becomes a number for each encoding: what the target was in rows of the word.
+    Target {
+        /// In place of a missing word.
+        fill: Option<String>,
+        /// Sorted.
+        categories: Vec<String>,
+        /// One for each target; of two classes one, of more one for each.
+        encodings: Vec<TargetEncoding>,
     },
     /// A word becomes its place in the list; one that is not in it, the list's length.
     Ordinal {
@@ -148,6 +169,11 @@ impl Preprocessing {
         &self.inputs
     }
 
+    /// What is made of the inputs' features then, in this order.
+    pub fn combinations(&self) -> &[Combination] {
+        &self.combinations
+    }
+
     /// The target.
     pub fn target(&self) -> &TargetTransform {
         &self.target
@@ -160,25 +186,42 @@ impl Preprocessing {
 
     /// The names of the classes, in order of the labels; empty if the target is numbers.
     pub fn class_names(&self) -> &[String] {
-        match &self.target {
-            TargetTransform::Classes { classes, .. } => classes,
-            TargetTransform::Numbers(_) => &[],
-        }
+        self.target.class_names()
     }
 
-    /// The names of the features, in order: the column's, or `column=category` for a one-hot one.
+    /// The names of the features, in order: the column's, `column=category` for a one-hot one, or
+    /// `column.month` for a part of a date.
     pub fn feature_names(&self) -> Vec<String> {
+        self.names_after(self.combinations.len())
+    }
+
+    /// The names of the features after so many combinations.
+    fn names_after(&self, combinations: usize) -> Vec<String> {
         let names = |input: &InputTransform| match &input.transform {
             Transform::OneHot { categories, other, .. } => {
-                let words = categories.iter().map(|word| format!("{}={word}", input.column));
+                let words = categories.iter().map(|word| format!("{}={word}", input.name()));
                 words.chain(other.then(|| format!("{}, other", input.column))).collect()
             }
             Transform::Hash { buckets, .. } => {
                 (0..*buckets).map(|bucket| format!("{}#{bucket}", input.column)).collect()
             }
-            _ => vec![input.column.clone()],
+            Transform::Target { encodings, .. } if encodings.len() > 1 => {
+                let of = self.outcomes().into_iter().take(encodings.len());
+                of.map(|name| format!("{}, mean of {name}", input.column)).collect()
+            }
+            _ => vec![input.name()],
         };
-        self.inputs.iter().flat_map(names).collect()
+        let names = self.inputs.iter().flat_map(names).collect();
+        let combinations = self.combinations[..combinations].iter();
+        combinations.fold(names, |names, combination| combination.names(names))
+    }
+
+    /// The names of the target's columns, or of its classes.
+    fn outcomes(&self) -> Vec<&String> {
+        match &self.target {
+            TargetTransform::Classes { classes, .. } => classes.iter().collect(),
+            TargetTransform::Numbers(_) => self.target.columns(),
+        }
     }
 
     /// The inputs of raw rows and, if the table has all target columns, the targets. Columns are
@@ -191,6 +234,12 @@ impl Preprocessing {
     pub fn apply(&self, table: &Table) -> Result<Dataset, DataError> {
         self.check_columns(table)?;
         let features = self.features(table)?;
+        self.dataset(table, features)
+    }
+
+    /// The dataset of a table's rows, which have these features.
+    fn dataset(&self, table: &Table, features: Vec<f32>) -> Result<Dataset, DataError> {
+        let features = Column::numbers("features", &[features.len() / table.len()], features);
         let labelled = self.target.columns().iter().all(|name| table.column(name).is_some());
         let targets = if labelled { vec![self.target.apply(table)?] } else { Vec::new() };
         let mut dataset = Dataset::new(vec![features], targets)?;
@@ -223,8 +272,12 @@ impl Preprocessing {
     /// The kind of each column that is an input or, if it is known, the target.
     pub(super) fn kinds(&self) -> impl Iterator<Item = (&str, Kind)> {
         let inputs = self.inputs.iter().map(|input| {
-            let number = matches!(input.transform, Transform::Number { .. });
-            (input.column.as_str(), if number { Kind::Number } else { Kind::Category })
+            let kind = match &input.transform {
+                _ if input.part.is_some() => Kind::Date,
+                Transform::Number { .. } => Kind::Number,
+                _ => Kind::Category,
+            };
+            (input.column.as_str(), kind)
         });
         let targets: Vec<(&str, Kind)> = match &self.target {
             TargetTransform::Numbers(targets) => {
@@ -249,8 +302,11 @@ impl Preprocessing {
 
     /// Refuses a table that lacks an input column or has one that is not known.
     fn check_columns(&self, table: &Table) -> Result<(), DataError> {
-        let missing = self.inputs.iter().map(|input| input.column.as_str());
-        let missing = quoted(missing.filter(|name| table.column(name).is_none()));
+        let mut missing: Vec<&str> = self.inputs.iter().map(|input| &input.column[..]).collect();
+        missing.retain(|name| table.column(name).is_none());
+        // Parts of a date are next to each other.
+        missing.dedup();
+        let missing = quoted(missing.into_iter());
         let unknown = quoted(self.unknown_columns(table));
         let mut problems = Vec::new();
         if !missing.is_empty() {
@@ -264,6 +320,21 @@ impl Preprocessing {
         }
         let message = "the columns are not those of the preprocessing";
         Err(table.fault("the table", format!("{message}: {}", problems.join("; "))))
+    }
+}
+
+impl InputTransform {
+    /// Whether it becomes one number that was one.
+    fn is_number(&self) -> bool {
+        matches!(self.transform, Transform::Number { .. })
+    }
+
+    /// The column's name, and after it that of the part.
+    pub fn name(&self) -> String {
+        match self.part {
+            None => self.column.clone(),
+            Some(part) => format!("{}.{}", self.column, part.name()),
+        }
     }
 }
 

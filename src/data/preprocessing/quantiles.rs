@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::recipe::Distribution;
-use super::fit::{quantile, sorted};
+use super::statistics::{quantile, sorted};
 
 /// Most quantiles that are kept.
 const MOST: usize = 1000;

@@ -18,16 +18,46 @@ impl TargetTransform {
         }
     }
 
+    /// The names of the classes, in order of the labels; empty if the target is numbers.
+    pub(super) fn class_names(&self) -> &[String] {
+        match self {
+            TargetTransform::Classes { classes, .. } => classes,
+            TargetTransform::Numbers(_) => &[],
+        }
+    }
+
+    /// The class labels of a table's rows.
+    pub(in super::super) fn labels(&self, table: &Table) -> Result<Vec<u32>, DataError> {
+        match self {
+            TargetTransform::Classes { column, classes } => labels(table, column, classes),
+            TargetTransform::Numbers(_) => Err(DataError::Invalid(
+                "a stratified split needs a target of classes; the target is a number".into(),
+            )),
+        }
+    }
+
     /// The target column of a table's rows.
     pub(in super::super) fn apply(&self, table: &Table) -> Result<Column, DataError> {
         match self {
-            TargetTransform::Classes { column, classes } => classify(table, column, classes),
+            TargetTransform::Classes { column, classes } => {
+                Ok(Column::labels(column, labels(table, column, classes)?, classes.clone()))
+            }
             TargetTransform::Numbers(targets) => numbers(table, targets),
         }
     }
 }
 
-fn classify(table: &Table, name: &str, classes: &[String]) -> Result<Column, DataError> {
+impl NumberTarget {
+    /// The numbers of a table's rows, not scaled.
+    pub(super) fn raw(&self, table: &Table) -> Result<Vec<f64>, DataError> {
+        let name = &self.column;
+        let column = table.column(name).ok_or_else(|| table.no_column(name))?;
+        let one = |row| number(table, column, row)?.ok_or_else(|| missing(table, row, name));
+        (0..table.len()).map(one).collect()
+    }
+}
+
+fn labels(table: &Table, name: &str, classes: &[String]) -> Result<Vec<u32>, DataError> {
     let column = table.column(name).ok_or_else(|| table.no_column(name))?;
     let labels: HashMap<&str, u32> =
         classes.iter().zip(0u32..).map(|(class, label)| (class.as_str(), label)).collect();
@@ -40,8 +70,7 @@ fn classify(table: &Table, name: &str, classes: &[String]) -> Result<Column, Dat
             table.cell_fault(row, name, &message)
         })
     };
-    let values: Result<Vec<u32>, DataError> = (0..table.len()).map(label).collect();
-    Ok(Column::labels(name, values?, classes.to_vec()))
+    (0..table.len()).map(label).collect()
 }
 
 /// The class that a cell names, `None` if it is missing.
@@ -52,20 +81,14 @@ pub(super) fn class_of(column: &TableColumn, row: usize) -> Option<String> {
 }
 
 fn numbers(table: &Table, targets: &[NumberTarget]) -> Result<Column, DataError> {
-    let mut columns = Vec::with_capacity(targets.len());
-    for target in targets {
-        let name = &target.column;
-        columns.push((table.column(name).ok_or_else(|| table.no_column(name))?, target.scaling));
-    }
-    let mut values = Vec::with_capacity(table.len() * targets.len());
-    for row in 0..table.len() {
-        for (column, scaling) in &columns {
-            let number = number(table, column, row)?;
-            let number = number.ok_or_else(|| missing(table, row, column.name()))?;
-            values.push(single(table, column, row, scaling.apply(number))?);
+    let mut values = vec![0.0; table.len() * targets.len()];
+    for (place, target) in targets.iter().enumerate() {
+        let rows = values.iter_mut().skip(place).step_by(targets.len());
+        for (row, (value, number)) in rows.zip(target.raw(table)?).enumerate() {
+            *value = single(table, &target.column, row, target.scaling.apply(number))?;
         }
     }
-    let names: Vec<&str> = columns.iter().map(|(column, _)| column.name()).collect();
+    let names: Vec<&str> = targets.iter().map(|target| target.column.as_str()).collect();
     let row_shape = if targets.len() == 1 { Vec::new() } else { vec![targets.len()] };
     Ok(Column::new(names.join(","), row_shape, Values::F32(values), Vec::new()))
 }

@@ -3,19 +3,22 @@
 use serde::{Deserialize, Serialize};
 
 use super::Recipe;
-#[cfg(doc)]
-use crate::data::Quantiles;
 use crate::data::table::Kind;
+#[cfg(doc)]
+use crate::data::{Neighbours, Quantiles, TargetEncoding};
 
 /// What to put in place of a missing cell. Means and the like are those of the training rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Impute {
-    /// The mean; for numbers.
+    /// The mean; for numbers, and for each number that a date becomes.
     Mean,
     /// The median, of an even count the middle of the two; for numbers.
     Median,
     /// The most frequent value, of several the smallest; for numbers and categories.
     MostFrequent,
+    /// The mean of so many training rows nearby, by the distance of all numbers that are filled so;
+    /// see [`Neighbours`]. It is taken after they are scaled: scale numbers of different units.
+    Neighbours(usize),
     /// This number; for numbers.
     Constant(f64),
     /// This word; for categories.
@@ -58,6 +61,11 @@ pub enum Encoding {
     /// The category's place in the sorted list; for one that the training rows do not have the
     /// place after the last.
     Ordinal,
+    /// What the target was in rows of the category: see [`TargetEncoding`]. One number for each
+    /// target, or for each class if there are more than two. Training rows are encoded by four
+    /// fifths of them, those of other folds, so that no row sees its own target; the number is the
+    /// folds' seed. The numbers are scaled as others are.
+    Target(u64),
     /// One number for each of so many buckets, 1 for the bucket of the cell's word: XXH3-64 of its
     /// bytes, modulo the buckets. Words need not be known before, and may share a bucket.
     Hash(usize),
@@ -70,6 +78,7 @@ pub struct ColumnRecipe {
     pub(in super::super) encoding: Encoding,
     pub(in super::super) clip: Option<(f64, f64)>,
     pub(in super::super) log: bool,
+    pub(in super::super) cyclic: bool,
     pub(in super::super) rare: f64,
     impute_number: Option<Impute>,
     impute_category: Option<Impute>,
@@ -110,6 +119,13 @@ impl ColumnRecipe {
         ColumnRecipe { log: true, ..self }
     }
 
+    /// Of dates also the sine and cosine of month, day, weekday and hour, so that December is next
+    /// to January. By default a date is the numbers of these alone, with the year and the days since
+    /// 1970-01-01; and the hour only if there are times. Each is then treated as numbers are.
+    pub fn cyclic_dates(self) -> Self {
+        ColumnRecipe { cyclic: true, ..self }
+    }
+
     /// Numbers as they are. The default.
     pub fn unscaled(self) -> Self {
         ColumnRecipe { scale: Scale::None, ..self }
@@ -123,6 +139,11 @@ impl ColumnRecipe {
     /// Categories as [`Encoding::Ordinal`].
     pub fn ordinal(self) -> Self {
         ColumnRecipe { encoding: Encoding::Ordinal, ..self }
+    }
+
+    /// Categories as [`Encoding::Target`], for columns of very many words.
+    pub fn target_encode(self, seed: u64) -> Self {
+        ColumnRecipe { encoding: Encoding::Target(seed), ..self }
     }
 
     /// Categories as [`Encoding::Hash`].
@@ -154,7 +175,7 @@ impl ColumnRecipe {
 
     pub(in super::super) fn imputes(&self, kind: Kind) -> Option<&Impute> {
         match kind {
-            Kind::Number => self.impute_number.as_ref(),
+            Kind::Number | Kind::Date => self.impute_number.as_ref(),
             Kind::Category => self.impute_category.as_ref(),
         }
     }
@@ -191,6 +212,11 @@ impl Recipe {
         Recipe { defaults: self.defaults.log(), ..self }
     }
 
+    /// [`ColumnRecipe::cyclic_dates`] for all columns.
+    pub fn cyclic_dates(self) -> Self {
+        Recipe { defaults: self.defaults.cyclic_dates(), ..self }
+    }
+
     /// [`ColumnRecipe::one_hot`] for all columns.
     pub fn one_hot(self) -> Self {
         Recipe { defaults: self.defaults.one_hot(), ..self }
@@ -199,6 +225,11 @@ impl Recipe {
     /// [`ColumnRecipe::ordinal`] for all columns.
     pub fn ordinal(self) -> Self {
         Recipe { defaults: self.defaults.ordinal(), ..self }
+    }
+
+    /// [`ColumnRecipe::target_encode`] for all columns.
+    pub fn target_encode(self, seed: u64) -> Self {
+        Recipe { defaults: self.defaults.target_encode(seed), ..self }
     }
 
     /// [`ColumnRecipe::hash`] for all columns.

@@ -1,9 +1,12 @@
 //! What is to be done to a table's columns, before it is fitted.
 
 mod column;
+mod combine;
 mod parts;
 
 pub use column::{ColumnRecipe, Distribution, Encoding, Impute, Scale};
+pub(super) use combine::Combine;
+pub use parts::RecipeFolds;
 
 use super::dataset::Task;
 use super::preprocessing::TargetTransform;
@@ -46,6 +49,8 @@ pub struct Recipe {
     group: Option<String>,
     defaults: ColumnRecipe,
     exceptions: Vec<(String, ColumnRecipe)>,
+    /// What is made of several columns, in this order.
+    pub(super) combinations: Vec<(Vec<String>, Combine)>,
 }
 
 impl Recipe {
@@ -72,6 +77,7 @@ impl Recipe {
             group: None,
             defaults: ColumnRecipe::default(),
             exceptions: Vec::new(),
+            combinations: Vec::new(),
         })
     }
 
@@ -164,6 +170,7 @@ impl Recipe {
         if let Some(name) = self.targets.iter().find(|name| self.ignored.contains(name)) {
             return Err(DataError::Invalid(format!("the target `{name}` cannot be ignored")));
         }
+        self.check_combinations()?;
         let mut kept = vec![true; self.table.len()];
         if self.drop_missing {
             for column in self.table.columns().iter().filter(|column| self.is_needed(column)) {

@@ -1,11 +1,13 @@
 //! A recipe fitted on all rows, or on the training rows of a split or fold.
 
-use super::super::column::Values;
 use super::super::dataset::Dataset;
+use super::super::grouping::{
+    fold_rows_grouped, fold_rows_stratified_grouped, split_rows_grouped,
+    split_rows_stratified_grouped,
+};
 use super::super::preprocessing::TargetTransform;
 use super::super::split::{
-    Parts, fold_rows, fold_rows_grouped, fold_rows_stratified, split_in_order, split_rows,
-    split_rows_grouped, split_rows_stratified,
+    Parts, fold_rows, fold_rows_stratified, split_in_order, split_rows, split_rows_stratified,
 };
 use super::super::table::{Kind, Table, TableColumn};
 use super::Recipe;
@@ -26,7 +28,7 @@ impl Recipe {
     /// where nothing was said about missing cells (the line and column are named).
     pub fn build(&self) -> Result<Dataset, DataError> {
         let all = self.all()?;
-        let mut data = self.fit(&all.table, &all.target)?.apply(&all.table)?;
+        let mut data = self.fit(&all.table, &all.target)?.0;
         data.groups = all.groups.map(Into::into);
         Ok(data)
     }
@@ -64,10 +66,24 @@ impl Recipe {
         self.part(&all, &split_rows_grouped(all.groups.as_deref(), fraction, seed)?)
     }
 
+    /// Splits the rows as [`Dataset::split_stratified_grouped`] does, by the column of
+    /// [`Recipe::group_by`], and fits on the first part.
+    ///
+    /// # Errors
+    /// As [`Recipe::split_grouped`] and [`Dataset::split_stratified_grouped`].
+    pub fn split_stratified_grouped(
+        &self,
+        fraction: f64,
+        seed: u64,
+    ) -> Result<(Dataset, Dataset), DataError> {
+        let all = self.all()?;
+        let groups = all.groups.as_deref();
+        self.part(&all, &split_rows_stratified_grouped(&all.labels()?, groups, fraction, seed)?)
+    }
+
     /// Splits the rows by time: sorted by a column, then as [`Dataset::split_in_order`] does; fits
     /// on the first part. Both parts stay sorted. Rows of equal times keep the table's order. Words
-    /// are sorted as texts, which is the order of time for dates such as `2024-03-01`. The column
-    /// is an input too unless it is ignored.
+    /// are sorted as texts. The column is an input too unless it is ignored.
     ///
     /// # Errors
     /// As [`Recipe::build`] and [`Dataset::split_in_order`], and if there is no such column or a
@@ -86,15 +102,8 @@ impl Recipe {
     ///
     /// # Errors
     /// As [`Recipe::build`] and [`Dataset::k_fold`].
-    pub fn k_fold(
-        &self,
-        k: usize,
-        seed: u64,
-    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
-    {
-        let all = self.all()?;
-        let folds = fold_rows(all.table.len(), k, seed)?;
-        Ok(self.folds(all, folds))
+    pub fn k_fold(&self, k: usize, seed: u64) -> Result<RecipeFolds, DataError> {
+        self.folds(|all| fold_rows(all.table.len(), k, seed))
     }
 
     /// Splits the rows as [`Dataset::k_fold_stratified`] does, and fits on each fold's training
@@ -102,15 +111,8 @@ impl Recipe {
     ///
     /// # Errors
     /// As [`Recipe::build`] and [`Dataset::k_fold_stratified`].
-    pub fn k_fold_stratified(
-        &self,
-        k: usize,
-        seed: u64,
-    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
-    {
-        let all = self.all()?;
-        let folds = fold_rows_stratified(&all.labels()?, k, seed)?;
-        Ok(self.folds(all, folds))
+    pub fn k_fold_stratified(&self, k: usize, seed: u64) -> Result<RecipeFolds, DataError> {
+        self.folds(|all| fold_rows_stratified(&all.labels()?, k, seed))
     }
 
     /// Splits the rows as [`Dataset::k_fold_grouped`] does, by the column of
@@ -118,15 +120,19 @@ impl Recipe {
     ///
     /// # Errors
     /// As [`Recipe::split_grouped`] and [`Dataset::k_fold_grouped`].
-    pub fn k_fold_grouped(
-        &self,
-        k: usize,
-        seed: u64,
-    ) -> Result<impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<>, DataError>
-    {
-        let all = self.all()?;
-        let folds = fold_rows_grouped(all.groups.as_deref(), k, seed)?;
-        Ok(self.folds(all, folds))
+    pub fn k_fold_grouped(&self, k: usize, seed: u64) -> Result<RecipeFolds, DataError> {
+        self.folds(|all| fold_rows_grouped(all.groups.as_deref(), k, seed))
+    }
+
+    /// Splits the rows as [`Dataset::k_fold_stratified_grouped`] does, by the column of
+    /// [`Recipe::group_by`], and fits on each fold's training rows.
+    ///
+    /// # Errors
+    /// As [`Recipe::split_grouped`] and [`Dataset::k_fold_stratified_grouped`].
+    pub fn k_fold_stratified_grouped(&self, k: usize, seed: u64) -> Result<RecipeFolds, DataError> {
+        self.folds(|all| {
+            fold_rows_stratified_grouped(&all.labels()?, all.groups.as_deref(), k, seed)
+        })
     }
 
     fn all(&self) -> Result<Rows, DataError> {
@@ -140,32 +146,42 @@ impl Recipe {
 
     fn folds(
         &self,
-        all: Rows,
-        folds: Vec<Parts>,
-    ) -> impl Iterator<Item = Result<(Dataset, Dataset), DataError>> + use<> {
-        let recipe = self.clone();
-        folds.into_iter().map(move |parts| recipe.part(&all, &parts))
+        parts: impl FnOnce(&Rows) -> Result<Vec<Parts>, DataError>,
+    ) -> Result<RecipeFolds, DataError> {
+        let all = self.all()?;
+        let parts = parts(&all)?.into_iter();
+        Ok(RecipeFolds { recipe: self.clone(), all, parts })
     }
 
     /// Both parts, fitted on the first.
     fn part(&self, all: &Rows, parts: &Parts) -> Result<(Dataset, Dataset), DataError> {
-        let first = all.table.subset(&parts.0);
-        let preprocessing = self.fit(&first, &all.target)?;
-        let (first, second) =
-            (preprocessing.apply(&first)?, preprocessing.apply(&all.table.subset(&parts.1))?);
+        let (first, fitted) = self.fit(&all.table.subset(&parts.0), &all.target)?;
+        let second = fitted.apply(&all.table.subset(&parts.1))?;
         Ok((all.grouped(first, &parts.0), all.grouped(second, &parts.1)))
+    }
+}
+
+/// Training and validation rows of each fold in turn, fitted on the former when they are asked for;
+/// by [`Recipe::k_fold`] and the like.
+pub struct RecipeFolds {
+    recipe: Recipe,
+    all: Rows,
+    parts: std::vec::IntoIter<Parts>,
+}
+
+impl Iterator for RecipeFolds {
+    type Item = Result<(Dataset, Dataset), DataError>;
+
+    fn next(&mut self) -> Option<Result<(Dataset, Dataset), DataError>> {
+        let parts = self.parts.next()?;
+        Some(self.recipe.part(&self.all, &parts))
     }
 }
 
 impl Rows {
     /// The class labels.
     fn labels(&self) -> Result<Vec<u32>, DataError> {
-        match &*self.target.apply(&self.table)?.values {
-            Values::U32(labels) => Ok(labels.clone()),
-            _ => Err(DataError::Invalid(
-                "a stratified split needs a target of classes; the target is a number".into(),
-            )),
-        }
+        self.target.labels(&self.table)
     }
 
     /// The dataset of some rows, with their groups.
@@ -193,7 +209,7 @@ fn complete<'a>(table: &'a Table, name: &str) -> Result<&'a TableColumn, DataErr
 fn rows_by_time(column: &TableColumn) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..column.len()).collect();
     match column.kind() {
-        Kind::Number => rows.sort_by(|&a, &b| {
+        Kind::Number | Kind::Date => rows.sort_by(|&a, &b| {
             column.number(a).partial_cmp(&column.number(b)).unwrap_or(std::cmp::Ordering::Equal)
         }),
         Kind::Category => rows.sort_by_key(|&row| column.word(row)),

@@ -6,13 +6,21 @@ use super::{ColumnReport, Suspicion, WordCount};
 
 pub(super) fn report(column: &TableColumn) -> ColumnReport {
     match &column.cells {
-        Cells::Numbers(numbers) => of_numbers(column, numbers),
+        Cells::Numbers(numbers) => of_numbers(column, numbers.clone()),
+        Cells::Dates(_) => {
+            let days = (0..column.len()).map(|row| column.number(row).unwrap_or(f64::NAN));
+            let mut report = of_numbers(column, days.collect());
+            // Days that follow each other are no numbers of rows.
+            report.not_an_identifier();
+            report
+        }
         Cells::Categories { words, codes } => of_words(column, words, codes),
     }
 }
 
-fn of_numbers(column: &TableColumn, cells: &[f64]) -> ColumnReport {
-    let mut sorted: Vec<f64> = cells.iter().copied().filter(|x| !x.is_nan()).collect();
+fn of_numbers(column: &TableColumn, cells: Vec<f64>) -> ColumnReport {
+    let missing = cells.iter().filter(|x| x.is_nan()).count();
+    let mut sorted: Vec<f64> = cells.into_iter().filter(|x| !x.is_nan()).collect();
     sorted.sort_unstable_by(f64::total_cmp);
     let distinct = sorted.chunk_by(|a, b| a == b).count();
     let whole = || sorted.iter().all(|x| x.fract() == 0.0);
@@ -24,8 +32,8 @@ fn of_numbers(column: &TableColumn, cells: &[f64]) -> ColumnReport {
     let identifies = dense && distinct == sorted.len() && whole();
     ColumnReport {
         name: column.name().into(),
-        kind: Kind::Number,
-        missing: cells.len() - sorted.len(),
+        kind: column.kind(),
+        missing,
         distinct,
         min,
         mean: mean(&sorted),

@@ -35,7 +35,7 @@ pub struct ColumnReport {
     pub missing: usize,
     /// Different values, a missing cell being none.
     pub distinct: usize,
-    /// Smallest number; absent for categories and where all cells are missing.
+    /// Smallest number, of dates in days since 1970-01-01; absent for categories and where all cells are missing.
     pub min: Option<f64>,
     /// Mean of the numbers that are there.
     pub mean: Option<f64>,
@@ -117,7 +117,7 @@ impl Table {
 }
 
 impl ColumnReport {
-    /// A target may have as many values as there are rows.
+    /// A target may have as many values as there are rows, and so may dates.
     fn not_an_identifier(&mut self) {
         self.suspicions.retain(|what| *what != Suspicion::Identifier);
     }

@@ -29,7 +29,8 @@ impl<'a> Leaks<'a> {
 
     /// What another column tells of the target.
     pub(super) fn of(&self, column: &TableColumn) -> Option<Suspicion> {
-        if let (Cells::Numbers(x), Cells::Numbers(y)) = (&column.cells, &self.target.cells)
+        if let Cells::Numbers(x) | Cells::Dates(x) = &column.cells
+            && let Cells::Numbers(y) = &self.target.cells
             && let Some(correlation) = correlation(x, y)
             && correlation.abs() >= CORRELATION
         {

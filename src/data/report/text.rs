@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::super::date;
 use super::super::table::Kind;
 use super::super::text::shortened;
 use super::{ColumnReport, Suspicion, TableReport};
@@ -63,8 +64,10 @@ fn line(column: &ColumnReport) -> [String; 8] {
     let kind = match column.kind {
         Kind::Number => "number",
         Kind::Category => "category",
+        Kind::Date => "date",
     };
-    let number = |x: Option<f64>| x.map_or(String::new(), significant);
+    let shown = if column.kind == Kind::Date { date::text } else { significant };
+    let number = |x: Option<f64>| x.map_or(String::new(), shown);
     let most = column.most_frequent.as_ref();
     let most = most.map(|most| format!("{} ({})", shortened(&most.word), most.count));
     [

@@ -235,3 +235,20 @@ fn the_digits_are_read_whole() {
         )
     );
 }
+
+#[test]
+fn another_delimiter_is_guessed() {
+    let hint = |c: &str| format!("; if `{c}` stands between fields, say so: `delimiter`, or");
+    let target = |text: &'static str| message(Csv::new(text.as_bytes()).target("b"));
+    for (text, c) in [("a;b\n1;2\n", ";"), ("a\tb\n1\t2\n", "tab"), ("a|b\n1|2\n", "|")] {
+        let said = target(text);
+        assert!(said.contains("there is no column `b`") && said.contains(&hint(c)), "{said}");
+    }
+    let said = target("a;b\n1,5;2\n");
+    assert!(said.contains("line 2: 2 fields, but the header has 1; if `;`"), "{said}");
+    let said = message(Csv::new("a,b\n1,2\n".as_bytes()).delimiter(b';').target("b"));
+    assert!(said.contains(&hint(",")), "{said}");
+    assert!(
+        !target("a\n1\n").contains("stands between") && !target("a,c;d\n1,2\n").contains("if `")
+    );
+}

@@ -1,13 +1,14 @@
 //! Seeds, mutated: readers may refuse such bytes but neither panic nor take much memory. The
 //! fuzz targets do the same without end.
 
-use crate::data::{Csv, Recipe, Table, idx, npy};
+use crate::data::{Csv, Impute, Recipe, Table, idx, npy};
 use crate::error::DataError;
 
-const SEEDS: [&[u8]; 8] = [
+const SEEDS: [&[u8]; 9] = [
     b"a,b,y\n1,x,0\n2,,1\n3,\"y\"\"z\",0\n4,x,1\n",
     b"\xef\xbb\xbfa;b\r\n1e5;nan\r\n-.5;\"q\r\nq\"\r\n",
     b"0.5,1\n\n2,3\n4,5",
+    b"d,b,y\n2024-02-29T12:30+02:00,x,0.5\n1999-12-31,,1.5\n,y,2.5\n2000-01-01 00:00:01.5,x,9\n",
     b"\0\0\x08\x01\0\0\0\x04\x01\x02\x03\x04",
     b"\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x02\x01\x02\x03\x04",
     b"\0\0\x08\x02\xff\xff\xff\xff\0\0\0\x02\x01",
@@ -47,8 +48,15 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
 /// Everything that can be done to a table of two columns or more.
 fn use_table(table: Table) -> Result<(), DataError> {
     let name = table.columns()[table.columns().len() - 1].name().to_string();
-    let recipes: [fn(Recipe) -> Recipe; 3] =
-        [|r| r, |r| r.standardize().drop_missing(), |r| r.classification().ordinal()];
+    let recipes: [fn(Recipe) -> Recipe; 4] = [
+        |r| r,
+        |r| r.standardize().drop_missing(),
+        |r| r.classification().ordinal(),
+        |r| {
+            let filled = r.impute(Impute::MostFrequent).impute(Impute::Neighbours(2));
+            filled.target_encode(1).cyclic_dates().polynomial(&[]).whiten(&[], None)
+        },
+    ];
     for change in recipes {
         let recipe = change(table.clone().target(&name)?);
         if let Ok((train, test)) = recipe.split(0.5, 1) {

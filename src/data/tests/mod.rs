@@ -2,8 +2,11 @@
 
 #[cfg(feature = "audio")]
 mod audio;
+mod combinations;
 mod csv;
 mod dataset;
+mod dates;
+mod encoding;
 mod hostile;
 mod idx;
 #[cfg(feature = "images")]

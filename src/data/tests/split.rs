@@ -224,3 +224,77 @@ proptest! {
         prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= largest);
     }
 }
+
+/// Rows of a class and a group each.
+fn classed_groups(rows: &[(u32, u32)]) -> Dataset {
+    let x = (0..rows.len()).map(|row| row as f32).collect();
+    let classes = rows.iter().map(|&(class, _)| class).collect();
+    let columns = (Column::numbers("x", &[], x), Column::indices("y", &[], classes));
+    let data = Dataset::new(vec![columns.0], vec![columns.1]).unwrap();
+    data.with_groups(rows.iter().map(|&(_, group)| group).collect()).unwrap()
+}
+
+#[test]
+fn groups_stay_whole_and_classes_spread() {
+    // Of 40 groups of ten, every fourth has a rare class: half of its rows.
+    let rare = |row: u32| u32::from((row / 10).is_multiple_of(4) && row.is_multiple_of(2));
+    let rows: Vec<(u32, u32)> = (0..400).map(|row| (rare(row), row / 10)).collect();
+    let data = classed_groups(&rows);
+    for seed in 0..5 {
+        let (first, second) = data.split_stratified_grouped(0.8, seed).unwrap();
+        assert_eq!((first.len(), count(&first, 1)), (320, 40));
+        assert_eq!((second.len(), count(&second, 1)), (80, 10));
+        for (train, valid) in data.k_fold_stratified_grouped(5, seed).unwrap() {
+            assert_eq!((train.len(), valid.len(), count(&valid, 1)), (320, 80, 10));
+        }
+    }
+    let of = |data: Dataset| data.groups().unwrap().to_vec();
+    let split = |seed| of(data.split_stratified_grouped(0.8, seed).unwrap().1);
+    assert!(split(1) == split(1) && split(1) != split(2));
+    let text: String = rows.iter().map(|(c, g)| format!("1,c{c},g{g}\n")).collect();
+    let text = format!("x,y,g\n{text}");
+    let recipe = Csv::new(text.as_bytes()).target("y").unwrap().group_by("g");
+    let (_, second) = recipe.split_stratified_grouped(0.8, 1).unwrap();
+    assert_eq!((second.len(), count(&second, 1)), (80, 10));
+    let folds: Vec<_> =
+        recipe.k_fold_stratified_grouped(5, 1).unwrap().map(|fold| fold.unwrap().1).collect();
+    assert!(folds.len() == 5 && folds.iter().all(|valid| count(valid, 1) == 10));
+    let none = "the rows have no groups; name them with `group_by` or `with_groups`";
+    let plain = labelled(&[0, 1, 0, 1]);
+    assert_eq!(message(plain.split_stratified_grouped(0.5, 0)), none);
+    let two = plain.clone().with_groups(vec![0, 0, 1, 1]).unwrap();
+    assert!(message(two.k_fold_stratified_grouped(3, 0).map(|_| ())).contains("the 2 groups"));
+    assert!(message(two.split_stratified_grouped(1.0, 0)).contains("between 0 and 1"));
+    let one = plain.with_groups(vec![7; 4]).unwrap();
+    assert!(message(one.split_stratified_grouped(0.5, 0)).contains("needs two of them"));
+    assert_eq!(
+        message(grouped(&[1, 2]).split_stratified_grouped(0.5, 0)),
+        "a stratified split needs a target of classes; the target is a number"
+    );
+}
+
+proptest! {
+    #[test]
+    fn stratified_groups_are_a_partition(
+        rows in prop::collection::vec((0u32..3, 0u32..7), 6..60),
+        fraction in 0.02f64..0.98,
+        seed: u64,
+    ) {
+        let distinct = |data: &Dataset| {
+            data.groups().unwrap().iter().copied().collect::<std::collections::BTreeSet<_>>()
+        };
+        let data = classed_groups(&rows);
+        let groups = distinct(&data).len();
+        prop_assume!(groups >= 2);
+        let (a, b) = data.split_stratified_grouped(fraction, seed).unwrap();
+        prop_assert!(!a.is_empty() && !b.is_empty() && a.len() + b.len() == rows.len());
+        prop_assert!(distinct(&a).is_disjoint(&distinct(&b)));
+        let mut sizes = 0;
+        for (train, valid) in data.k_fold_stratified_grouped(groups, seed).unwrap() {
+            prop_assert!(distinct(&train).is_disjoint(&distinct(&valid)));
+            prop_assert_eq!(distinct(&valid).len(), 1);
+            sizes += valid.len();
+        }
+        prop_assert_eq!(sizes, rows.len());
+    }
+}

@@ -1,0 +1,135 @@
+//! Words by the targets of their rows; the formulas are scikit-learn's `TargetEncoder`, after
+//! Micci-Barreca, SIGKDD Explorations 3 (2001), equations 5 and 6.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::split::{Parts, fold_rows, fold_rows_stratified};
+use super::super::table::{Table, TableColumn};
+use super::super::text::shortened;
+use super::{Quantiles, Scaling, TargetTransform};
+use crate::error::DataError;
+
+/// Parts of the training rows; each is encoded by the means of the others.
+const FOLDS: usize = 5;
+
+/// One number for each word: the mean `m` of a target in the `n` rows of the word, drawn to the
+/// mean `M` of all rows where it is uncertain. It is `l m + (1 - l) M` with `l = V / (V + v / n)`,
+/// where `v` is the target's variance in the rows of the word and `V` that in all rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetEncoding {
+    /// By the words' places in the list, and last that of all words that are not in it.
+    pub means: Vec<f64>,
+    /// Applied to these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantiles: Option<Quantiles>,
+    /// Applied last.
+    pub scaling: Scaling,
+}
+
+/// What the training rows say of the target, row by row.
+pub(super) struct Outcomes {
+    /// The targets themselves; of two classes, 1 for the second; of more, for each of them a list
+    /// with 1 for its rows.
+    pub(super) numbers: Vec<Vec<f64>>,
+    /// The classes of the rows.
+    labels: Option<Vec<u32>>,
+}
+
+impl Outcomes {
+    pub(super) fn of(target: &TargetTransform, table: &Table) -> Result<Outcomes, DataError> {
+        if let TargetTransform::Numbers(targets) = target {
+            let numbers = targets.iter().map(|target| target.raw(table)).collect::<Result<_, _>>();
+            return Ok(Outcomes { numbers: numbers?, labels: None });
+        }
+        let labels = target.labels(table)?;
+        let classes = target.class_names().len() as u32;
+        let of = |class: u32| labels.iter().map(|&l| f64::from(u8::from(l == class))).collect();
+        let numbers = if classes == 2 { vec![of(1)] } else { (0..classes).map(of).collect() };
+        Ok(Outcomes { numbers, labels: Some(labels) })
+    }
+
+    /// Rows to fit on and rows to encode, by turns; each row is encoded once.
+    fn folds(&self, rows: usize, seed: u64) -> Result<Vec<Parts>, DataError> {
+        let count = FOLDS.min(rows);
+        match &self.labels {
+            Some(labels) => fold_rows_stratified(labels, count, seed),
+            None => fold_rows(rows, count, seed),
+        }
+    }
+}
+
+impl TargetEncoding {
+    /// The encodings of a column's words, one for each outcome, not scaled yet; and the numbers of
+    /// the training rows, each from rows of other folds alone. `places` are those of the words.
+    pub(super) fn fit(
+        train: &Table,
+        column: &TableColumn,
+        (places, words): (&[usize], usize),
+        outcomes: &Outcomes,
+        seed: u64,
+    ) -> Result<(Vec<TargetEncoding>, Vec<Vec<f64>>), DataError> {
+        let folds = outcomes.folds(places.len(), seed).map_err(|_| {
+            let message = "encoding by the target needs two training rows, there is one";
+            train.column_fault(column.name(), message.into())
+        })?;
+        let all: Vec<usize> = (0..places.len()).collect();
+        let (mut encodings, mut crossed) = (Vec::new(), Vec::new());
+        for outcome in &outcomes.numbers {
+            let mut own = vec![0.0; places.len()];
+            for (others, part) in &folds {
+                let means = means(places, outcome, others, words);
+                part.iter().for_each(|&row| own[row] = means[places[row]]);
+            }
+            let means = means(places, outcome, &all, words);
+            if !means.iter().chain(&own).all(|mean| mean.is_finite()) {
+                let name = shortened(column.name());
+                let message = format!("the targets are too large to encode `{name}` by them");
+                return Err(train.fault("the table", message));
+            }
+            encodings.push(TargetEncoding { means, quantiles: None, scaling: Scaling::None });
+            crossed.push(own);
+        }
+        Ok((encodings, crossed))
+    }
+
+    /// The scaled number of a word that has this one.
+    pub(super) fn scale(&self, mean: f64) -> f64 {
+        self.scaling.apply(self.quantiles.as_ref().map_or(mean, |q| q.apply(mean)))
+    }
+
+    /// Checks the encoding of so many words.
+    pub(super) fn check(&self, words: usize) -> Result<(), &'static str> {
+        self.quantiles.as_ref().map_or(Ok(()), Quantiles::check)?;
+        self.scaling.check()?;
+        if self.means.len() != words + 1 {
+            return Err("there is not one mean for each category and one for all others");
+        }
+        let finite = self.means.iter().all(|mean| mean.is_finite());
+        if finite { Ok(()) } else { Err("the mean of a category is not finite") }
+    }
+}
+
+/// The encoding fitted on some rows: of each word, and of those beyond the list.
+fn means(places: &[usize], outcome: &[f64], rows: &[usize], words: usize) -> Vec<f64> {
+    let count = rows.len() as f64;
+    let mean = rows.iter().map(|&row| outcome[row]).sum::<f64>() / count;
+    let square = |row: &usize| (outcome[*row] - mean) * (outcome[*row] - mean);
+    let variance = rows.iter().map(square).sum::<f64>() / count;
+    let mut of_words = vec![(0.0f64, 0.0f64, 0.0f64); words + 1];
+    for &row in rows {
+        let (count, sum, _) = &mut of_words[places[row]];
+        (*count, *sum) = (*count + 1.0, *sum + outcome[row]);
+    }
+    for &row in rows {
+        let (count, sum, squares) = &mut of_words[places[row]];
+        let difference = outcome[row] - *sum / *count;
+        *squares += difference * difference;
+    }
+    let encoded = |(count, sum, squares): (f64, f64, f64)| {
+        let trust = variance * count / (variance * count + squares / count);
+        // No row has the word, or all targets are equal.
+        if trust.is_nan() { mean } else { trust * (sum / count) + (1.0 - trust) * mean }
+    };
+    of_words.into_iter().map(encoded).collect()
+}
