@@ -29,6 +29,7 @@ use super::settings::{Optimizer, Settings};
 #[command(after_help = "\
 Examples:
   ironwarp train houses.csv --target price
+  ironwarp train houses.parquet --target price
   ironwarp train flowers.csv -t species --hidden 64,64 --dropout 0.1 -o flowers.safetensors
   ironwarp train --config flowers.toml --seed 7")]
 pub(crate) struct Arguments {
@@ -76,8 +77,11 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
     let device: Device = settings.device.parse().map_err(Error::from)?;
     let target =
         settings.target.clone().ok_or_else(|| wrong("name the column to predict with --target"))?;
-    let data = settings.data.as_deref().ok_or_else(|| wrong("name a CSV file to learn from"))?;
-    let table = settings.format().open(data)?.read().map_err(Error::from)?;
+    let data = settings
+        .data
+        .as_deref()
+        .ok_or_else(|| wrong("name a CSV or Parquet file to learn from"))?;
+    let table = settings.format().read(data, None)?;
     let report = table.report(Some(&target)).map_err(Error::from)?;
     say(&report)?;
     if let Some(ignored) = ignore_useless(&mut settings, &report) {
