@@ -29,6 +29,7 @@
 //! |---|---|
 //! | `cli` (default) | the program `ironwarp` |
 //! | `npz` | [`data::npy`]: archives of NumPy's arrays; single arrays need no feature |
+//! | `parquet` | `data::Parquet`: tables in Parquet files |
 //! | `images` | `data::ImageFolder`: folders of PNG, JPEG and WebP images |
 //! | `audio` | `data::WavFolder`, `data::LogMel`: folders of WAV files, log-mel spectrograms |
 

@@ -254,6 +254,47 @@ fn codes_tell_what_went_wrong() {
     }
 }
 
+/// A Parquet file is known by its name, or by its first bytes.
+#[test]
+fn a_parquet_file_trains_as_the_csv_file_does() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet");
+    for (from, to) in [("table.csv", "a.csv"), ("deltas.parquet", "a.parquet")] {
+        fs::copy(fixtures.join(from), folder.join(to)).unwrap();
+    }
+    fs::copy(fixtures.join("snappy.parquet"), folder.join("b.data")).unwrap();
+    let learn = |data| {
+        let model = format!("{data}.safetensors");
+        let columns = "text,day,hour,minute,moment,instant,nothing";
+        let arguments = ["train", data, "-t", "amount", "--out", &model, "--ignore", columns];
+        (ironwarp(folder, &[&arguments[..], &SHORT].concat()).output().expect("it runs"), model)
+    };
+    if cfg!(feature = "parquet") {
+        let model = |data| {
+            let (output, model) = learn(data);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            fs::read(folder.join(model)).unwrap()
+        };
+        let csv = model("a.csv");
+        assert!(model("a.parquet") == csv && model("b.data") == csv, "not the same bits");
+        let told = |data| said(folder, &["predict", "a.csv.safetensors", data]);
+        assert_eq!(told("a.csv"), told("a.parquet"));
+        let (code, text) =
+            failed(folder, &["predict", "a.csv.safetensors", "b.data", "--no-header"]);
+        assert!(code == Some(2) && text.contains("this is a Parquet file"), "{text}");
+    } else {
+        for data in ["a.parquet", "b.data"] {
+            let output = learn(data).0;
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.code() == Some(2) && text.contains("--features parquet"),
+                "{text}"
+            );
+        }
+    }
+}
+
 /// Ctrl-C ends the training; what was learned is tested and saved.
 #[test]
 fn an_interrupt_saves_what_there_is() {

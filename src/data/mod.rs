@@ -4,8 +4,8 @@
 //! floats and indices, ready to be gathered into batches. It is made from arrays
 //! ([`Dataset::from_arrays`]), from a CSV file ([`Dataset::csv`]), from IDX files
 //! ([`Dataset::idx`]), from NumPy's arrays ([`Dataset::npy`]), from text ([`Vocabulary`]) or from
-//! any columns ([`Dataset::new`]); with the features `images` and `audio` also from folders of
-//! images (`ImageFolder`) and of sounds (`WavFolder`).
+//! any columns ([`Dataset::new`]); with the feature `parquet` also from Parquet files (`Parquet`), with
+//! `images` and `audio` from folders of images (`ImageFolder`) and of sounds (`WavFolder`).
 //!
 //! Files of rows take three steps: a [`Table`] of raw cells; a [`Recipe`] that says what is to be
 //! done to its columns; a [`Preprocessing`], which is the recipe fitted on the training rows. The
@@ -27,6 +27,8 @@ mod grouping;
 mod gzip;
 pub mod idx;
 pub mod npy;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod preprocessing;
 mod recipe;
 mod report;
@@ -48,6 +50,8 @@ pub use date::{Cycle, DatePart};
 pub use folder::images::ImageFolder;
 #[cfg(feature = "audio")]
 pub use folder::{audio::WavFolder, mel::LogMel};
+#[cfg(feature = "parquet")]
+pub use parquet::Parquet;
 pub use preprocessing::{
     Combination, InputTransform, Neighbours, NumberTarget, Preprocessing, PrincipalComponents,
     Quantiles, Scaling, TargetEncoding, TargetTransform, Transform,

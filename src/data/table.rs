@@ -11,7 +11,7 @@ use super::text::{other_delimiter, quoted, shortened};
 use crate::error::DataError;
 
 /// Code of a missing cell in a column of categories.
-const MISSING: u32 = u32::MAX;
+pub(super) const MISSING: u32 = u32::MAX;
 
 /// What the cells of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,28 @@ impl TableColumn {
         };
         let codes = cells.iter().map(code).collect();
         let words = words.into_iter().map(String::from).collect();
+        TableColumn { name: name.into(), cells: Cells::Categories { words, codes } }
+    }
+
+    /// A column of words by codes for them, [`MISSING`] where one is missing. Words without a cell
+    /// are left out.
+    #[cfg(feature = "parquet")]
+    pub(super) fn coded(
+        name: impl Into<String>,
+        words: HashMap<Box<str>, u32>,
+        mut codes: Vec<u32>,
+    ) -> TableColumn {
+        let mut places = vec![MISSING; words.len()];
+        codes.iter().filter(|&&code| code != MISSING).for_each(|&code| places[code as usize] = 0);
+        let mut words: Vec<(Box<str>, u32)> = words.into_iter().collect();
+        words.retain(|(_, code)| places[*code as usize] == 0);
+        words.sort_unstable();
+        (0..).zip(&words).for_each(|(place, (_, code))| places[*code as usize] = place);
+        codes
+            .iter_mut()
+            .filter(|code| **code != MISSING)
+            .for_each(|code| *code = places[*code as usize]);
+        let words = words.into_iter().map(|(word, _)| word.into()).collect();
         TableColumn { name: name.into(), cells: Cells::Categories { words, codes } }
     }
 

@@ -10,6 +10,8 @@ mod images;
 mod npy;
 #[cfg(feature = "npz")]
 mod npz;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod text;
 
 use std::error::Error;

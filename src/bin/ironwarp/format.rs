@@ -1,10 +1,16 @@
-//! How a CSV file is written, for every command that reads one.
+//! Tables from files, for every command that reads one.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use clap::{Args, Command, FromArgMatches};
-use ironwarp::data::Csv;
+use ironwarp::Error;
+use ironwarp::data::{Csv, Preprocessing, Table};
+use ironwarp::error::DataError;
 use serde::{Deserialize, Serialize};
+
+use super::AskedWrongly;
 
 /// What a CSV file does not say of itself.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,13 +36,23 @@ impl Default for Format {
 }
 
 impl Format {
-    /// Opens a file of this format.
-    pub(crate) fn open(&self, path: &Path) -> anyhow::Result<Csv<'static>> {
+    /// Reads a table: a Parquet file, which its name or its first bytes tell, or a CSV file of this
+    /// format, whose columns are then understood as those of a model are.
+    pub(crate) fn read(&self, path: &Path, like: Option<&Preprocessing>) -> anyhow::Result<Table> {
+        if is_parquet(path).map_err(Error::from)? {
+            let plain = !self.no_header && self.delimiter == "," && self.missing_words.is_empty();
+            let text = "--no-header, --delimiter and --missing-words are of CSV files, and this is a \
+                        Parquet file";
+            anyhow::ensure!(plain, AskedWrongly(text.into()));
+            return read_parquet(path);
+        }
         let words: Vec<_> = self.missing_words.iter().map(String::as_str).collect();
         let delimiter = self.delimiter_byte()?;
-        let csv = Csv::open(path).map_err(ironwarp::Error::from)?;
+        let csv = Csv::open(path).map_err(Error::from)?;
         let csv = csv.delimiter(delimiter).missing_words(&words);
-        Ok(if self.no_header { csv.no_header() } else { csv })
+        let csv = if self.no_header { csv.no_header() } else { csv };
+        let csv = like.into_iter().fold(csv, Csv::types_from);
+        Ok(csv.read().map_err(Error::from)?)
     }
 
     fn delimiter_byte(&self) -> anyhow::Result<u8> {
@@ -49,4 +65,30 @@ impl Format {
             ),
         }
     }
+}
+
+/// Whether a file is called Parquet, or begins as such.
+fn is_parquet(path: &Path) -> Result<bool, DataError> {
+    if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("parquet")) {
+        return Ok(true);
+    }
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut head));
+    read.map_err(|source| DataError::Read { path: path.into(), source })?;
+    Ok(head == b"PAR1")
+}
+
+#[cfg(feature = "parquet")]
+fn read_parquet(path: &Path) -> anyhow::Result<Table> {
+    let parquet = ironwarp::data::Parquet::open(path).map_err(Error::from)?;
+    Ok(parquet.read().map_err(Error::from)?)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn read_parquet(path: &Path) -> anyhow::Result<Table> {
+    let path = path.display();
+    anyhow::bail!(AskedWrongly(format!(
+        "{path} is a Parquet file, which this program was built without; build it again with \
+         `cargo install ironwarp --features parquet`"
+    )))
 }

@@ -29,7 +29,7 @@ Examples:
 pub(crate) struct Arguments {
     /// The model's file, as `ironwarp train` wrote it
     model: PathBuf,
-    /// A CSV file, which may be gzipped
+    /// A CSV file, which may be gzipped, or a Parquet file
     data: PathBuf,
     /// Where to write the predictions, as CSV [default: standard output]
     #[arg(long, short, value_name = "FILE")]
@@ -54,8 +54,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let preprocessing = model.preprocessing().with_context(|| {
         format!("{file} was trained on arrays: it does not know what the columns of a table mean")
     })?;
-    let csv = arguments.format.open(&arguments.data)?.types_from(preprocessing);
-    let table = known_columns(csv.read().map_err(ironwarp::Error::from)?, preprocessing)?;
+    let table = arguments.format.read(&arguments.data, Some(preprocessing))?;
+    let table = known_columns(table, preprocessing)?;
     let outputs = model.predict_table(&table)?;
     let answers = Answers::new(preprocessing, &outputs, arguments.probabilities)?;
     let mut text = Vec::new();

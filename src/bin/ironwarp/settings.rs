@@ -19,7 +19,7 @@ use super::format::Format;
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub(crate) struct Settings {
-    /// The table to learn from: a CSV file, which may be gzipped
+    /// The table to learn from: a CSV file, which may be gzipped, or a Parquet file
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<PathBuf>,
     /// The column to predict; all others are inputs

@@ -30,6 +30,7 @@ use super::settings::Settings;
 #[command(after_help = "\
 Examples:
   ironwarp train houses.csv --target price
+  ironwarp train houses.parquet --target price
   ironwarp train flowers.csv -t species --hidden 64,64 --dropout 0.1 -o flowers.safetensors
   ironwarp train --config flowers.toml --seed 7")]
 pub(crate) struct Arguments {
@@ -79,8 +80,11 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
         settings.target.clone().ok_or_else(|| wrong("name the column to predict with --target"))?;
     let out = settings.out.get_or_insert_with(|| file_of(&target)).clone();
     check_target(&out).map_err(Error::from)?;
-    let data = settings.data.as_deref().ok_or_else(|| wrong("name a CSV file to learn from"))?;
-    let table = settings.format.open(data)?.read().map_err(Error::from)?;
+    let data = settings
+        .data
+        .as_deref()
+        .ok_or_else(|| wrong("name a CSV or Parquet file to learn from"))?;
+    let table = settings.format.read(data, None)?;
     let report = table.report(Some(&target)).map_err(Error::from)?;
     let ignored = ignore_useless(&mut settings, &report);
     let recipe = settings.recipe(table.target(&target).map_err(Error::from)?);

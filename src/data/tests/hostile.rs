@@ -194,3 +194,34 @@ fn mutated_sounds_are_read_or_refused() {
         crate::data::WavFolder::new(folder.path(), "{class}_{n}.wav").length(20).read()
     });
 }
+
+#[cfg(feature = "parquet")]
+#[test]
+fn mutated_parquet_files_are_read_or_refused() {
+    use crate::data::Parquet;
+
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet");
+    let seeds = ["int96", "nested", "zstd_v2", "deltas", "snappy", "plain_v2"]
+        .map(|name| std::fs::read(folder.join(name).with_extension("parquet")).unwrap());
+    let mut random = Random(4);
+    let (mut tables, mut refusals) = (0, 0);
+    for _ in 0..4000 {
+        let mut bytes = seeds[random.below(seeds.len())].clone();
+        for _ in 0..random.below(4) {
+            // The end of the file says how long the footer is: most changes leave it where it is.
+            let place = random.below(bytes.len());
+            match random.below(20) {
+                0 => mutate(&mut bytes, &mut random),
+                few => bytes[place] ^= 1 << (few % 8),
+            }
+        }
+        match Parquet::new(bytes).read() {
+            Ok(_) => tables += 1,
+            Err(error) => {
+                refusals += 1;
+                assert!(error.to_string().starts_with("`<memory>`, "), "{error}");
+            }
+        }
+    }
+    assert!(tables > 500 && refusals > 500, "{tables} {refusals}");
+}

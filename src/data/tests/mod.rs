@@ -12,6 +12,8 @@ mod idx;
 #[cfg(feature = "images")]
 mod images;
 mod npy;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod preprocessing;
 mod recipe;
 mod report;
