@@ -37,6 +37,15 @@ examples-with-data mnist housing *arguments:
 bench *arguments:
     cargo bench {{arguments}}
 
+# instructions that a step of W2 takes (needs valgrind, which knows AVX2 at most): the difference of 8
+# and 24 epochs of 64 steps
+instructions:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    program=$(cargo bench --bench instructions --no-run 2>&1 | sed -n 's/.*(\(.*\))$/\1/p')
+    count() { valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$1" 2>&1 | sed -n 's/.*Collected : //p'; }
+    echo "$(( ($(count 24) - $(count 8)) / (16 * 64) )) instructions a step of W2, on one thread"
+
 # one folder that tests and measures a machine with a card and without Rust: `./run.sh` there; a
 # data folder adds MNIST (mnist-t10k/) and housing (housing/housing.csv) for the examples
 gpu-bundle *data:
