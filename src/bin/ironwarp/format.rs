@@ -19,6 +19,12 @@ pub(crate) struct Format {
     /// Words that stand for a missing cell, beside the empty one
     #[arg(long, value_name = "WORDS", value_delimiter = ',')]
     pub(crate) missing_words: Vec<String>,
+    /// Columns of words, though they look like numbers or dates
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) categories: Vec<String>,
+    /// Columns of dates, with the day first in 1.2.2024 [default: those that are dates for sure]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) dates: Vec<String>,
 }
 
 impl Default for Format {
@@ -32,10 +38,12 @@ impl Default for Format {
 impl Format {
     /// Opens a file of this format.
     pub(crate) fn open(&self, path: &Path) -> anyhow::Result<Csv<'static>> {
-        let words: Vec<_> = self.missing_words.iter().map(String::as_str).collect();
+        let [words, categories, dates] = [&self.missing_words, &self.categories, &self.dates]
+            .map(|words| words.iter().map(String::as_str).collect::<Vec<_>>());
         let delimiter = self.delimiter_byte()?;
         let csv = Csv::open(path).map_err(ironwarp::Error::from)?;
         let csv = csv.delimiter(delimiter).missing_words(&words);
+        let csv = csv.categories(&categories).dates(&dates);
         Ok(if self.no_header { csv.no_header() } else { csv })
     }
 
