@@ -175,6 +175,20 @@ fn dates_are_split() {
     let sold = said(folder, &["predict", "sold.safetensors", "new.csv"]);
     let sold: Vec<f64> = sold.lines().skip(1).map(|line| line.parse().unwrap()).collect();
     assert!(sold[0] > sold[1] + 20.0, "{sold:?}");
+
+    // No day is above 12: somebody must say that the day comes first.
+    let row = |i| format!("{}.{}.2024,{},{i}\n", i % 12 + 1, i / 12 + 1, i % 7);
+    let rows: String = (0..100).map(row).collect();
+    fs::write(folder.join("flats.csv"), format!("day,x,sold\n{rows}")).unwrap();
+    let kind = |flags: &[&'static str]| {
+        let result = json(folder, &train(&[&["-t", "sold", "--json"], flags].concat()));
+        result["report"]["columns"][0]["kind"].as_str().unwrap().to_string()
+    };
+    assert_eq!(kind(&[]), "category");
+    assert_eq!(kind(&["--dates", "day"]), "date");
+    fs::write(folder.join("new.csv"), "x,day\n3,1.2.2024\n").unwrap();
+    let sold = said(folder, &["predict", "sold.safetensors", "new.csv"]);
+    assert!(sold.lines().nth(1).is_some_and(|line| line.parse::<f64>().is_ok()), "{sold}");
 }
 
 /// Of 600 rows the test has the last fifth by time, or whole groups.

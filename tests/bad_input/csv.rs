@@ -16,6 +16,9 @@ fn csv() {
     add("word among numbers", b"a,b\n1,x\n2,y\n3,z\noops,z\n");
     add("nan", b"a,b\n1,x\nnan,y\n3,z\n");
     add("beyond f64", b"a,b\n1,x\n1e999,y\n3,z\n");
+    add("no such day", b"a,b\n2023-02-28,x\n2023-03-01,y\n2023-02-29,z\n");
+    add("dates of two kinds", b"a,b\n2023-02-28,x\n2023/03/01,y\n2023-03-02,z\n");
+    add("another delimiter", b"a;b\n1,5;2\n");
     add("Latin-1", b"a,b\n1,caf\xe9\n");
     add("UTF-16", b"\xff\xfea\0,\0b\0\n\x001\0,\x002\0\n\0");
     add("zero bytes", b"\0\0\0\0");

@@ -25,6 +25,12 @@ pub(crate) struct Format {
     /// Words that stand for a missing cell, beside the empty one
     #[arg(long, value_name = "WORDS", value_delimiter = ',')]
     pub(crate) missing_words: Vec<String>,
+    /// Columns of words, though they look like numbers or dates
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) categories: Vec<String>,
+    /// Columns of dates, with the day first in 1.2.2024 [default: those that are dates for sure]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) dates: Vec<String>,
 }
 
 impl Default for Format {
@@ -40,16 +46,17 @@ impl Format {
     /// format, whose columns are then understood as those of a model are.
     pub(crate) fn read(&self, path: &Path, like: Option<&Preprocessing>) -> anyhow::Result<Table> {
         if is_parquet(path).map_err(Error::from)? {
-            let plain = !self.no_header && self.delimiter == "," && self.missing_words.is_empty();
-            let text = "--no-header, --delimiter and --missing-words are of CSV files, and this is a \
-                        Parquet file";
-            anyhow::ensure!(plain, AskedWrongly(text.into()));
+            let text = "--no-header, --delimiter, --missing-words, --categories and --dates are of CSV \
+                        files, and this is a Parquet file";
+            anyhow::ensure!(*self == Format::default(), AskedWrongly(text.into()));
             return read_parquet(path);
         }
-        let words: Vec<_> = self.missing_words.iter().map(String::as_str).collect();
+        let [words, categories, dates] = [&self.missing_words, &self.categories, &self.dates]
+            .map(|words| words.iter().map(String::as_str).collect::<Vec<_>>());
         let delimiter = self.delimiter_byte()?;
         let csv = Csv::open(path).map_err(Error::from)?;
         let csv = csv.delimiter(delimiter).missing_words(&words);
+        let csv = csv.categories(&categories).dates(&dates);
         let csv = if self.no_header { csv.no_header() } else { csv };
         let csv = like.into_iter().fold(csv, Csv::types_from);
         Ok(csv.read().map_err(Error::from)?)

@@ -69,12 +69,12 @@ pub(crate) struct Settings {
     /// or `all`
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub(crate) pca: Vec<String>,
-    /// So many of them [default: all]
-    #[arg(long, value_name = "COUNT", requires = "pca")]
+    /// So many components of --pca [default: all]
+    #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pca_components: Option<usize>,
-    /// Each of them with variance 1
-    #[arg(long, requires = "pca")]
+    /// Components of --pca have variance 1
+    #[arg(long)]
     pub(crate) whiten: bool,
     /// Leaves out rows that are equal to an earlier one
     #[arg(long)]

@@ -1,8 +1,11 @@
 //! Words by the targets of their rows; the formulas are scikit-learn's `TargetEncoder`, after
 //! Micci-Barreca, SIGKDD Explorations 3 (2001), equations 5 and 6.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
+use super::super::grouping::{fold_rows_grouped, fold_rows_stratified_grouped};
 use super::super::split::{Parts, fold_rows, fold_rows_stratified};
 use super::super::table::{Table, TableColumn};
 use super::super::text::shortened;
@@ -34,26 +37,38 @@ pub(super) struct Outcomes {
     pub(super) numbers: Vec<Vec<f64>>,
     /// The classes of the rows.
     labels: Option<Vec<u32>>,
+    /// The groups of the rows, which folds keep whole.
+    groups: Option<Vec<u32>>,
 }
 
 impl Outcomes {
-    pub(super) fn of(target: &TargetTransform, table: &Table) -> Result<Outcomes, DataError> {
+    pub(super) fn of(
+        target: &TargetTransform,
+        table: &Table,
+        groups: Option<Vec<u32>>,
+    ) -> Result<Outcomes, DataError> {
         if let TargetTransform::Numbers(targets) = target {
             let numbers = targets.iter().map(|target| target.raw(table)).collect::<Result<_, _>>();
-            return Ok(Outcomes { numbers: numbers?, labels: None });
+            return Ok(Outcomes { numbers: numbers?, labels: None, groups });
         }
         let labels = target.labels(table)?;
         let classes = target.class_names().len() as u32;
         let of = |class: u32| labels.iter().map(|&l| f64::from(u8::from(l == class))).collect();
         let numbers = if classes == 2 { vec![of(1)] } else { (0..classes).map(of).collect() };
-        Ok(Outcomes { numbers, labels: Some(labels) })
+        Ok(Outcomes { numbers, labels: Some(labels), groups })
     }
 
     /// Rows to fit on and rows to encode, by turns; each row is encoded once.
     fn folds(&self, rows: usize, seed: u64) -> Result<Vec<Parts>, DataError> {
-        let count = FOLDS.min(rows);
+        let distinct = |groups: &Vec<u32>| groups.iter().collect::<HashSet<_>>().len();
+        let count = FOLDS.min(self.groups.as_ref().map_or(rows, distinct));
+        let groups = self.groups.as_deref();
         match &self.labels {
+            Some(labels) if groups.is_some() => {
+                fold_rows_stratified_grouped(labels, groups, count, seed)
+            }
             Some(labels) => fold_rows_stratified(labels, count, seed),
+            None if groups.is_some() => fold_rows_grouped(groups, count, seed),
             None => fold_rows(rows, count, seed),
         }
     }
@@ -70,7 +85,8 @@ impl TargetEncoding {
         seed: u64,
     ) -> Result<(Vec<TargetEncoding>, Vec<Vec<f64>>), DataError> {
         let folds = outcomes.folds(places.len(), seed).map_err(|_| {
-            let message = "encoding by the target needs two training rows, there is one";
+            let message = "encoding by the target needs two training rows, or groups of them; \
+                           there is one";
             train.column_fault(column.name(), message.into())
         })?;
         let all: Vec<usize> = (0..places.len()).collect();

@@ -39,7 +39,7 @@ impl Recipe {
                 (Encoding::Target(seed), Kind::Category) => {
                     let outcomes = match &outcomes {
                         Some(outcomes) => outcomes,
-                        None => outcomes.insert(Outcomes::of(target, train)?),
+                        None => outcomes.insert(Outcomes::of(target, train, self.groups(train)?)?),
                     };
                     let (transform, own) = self.by_target(train, column, outcomes, seed)?;
                     crossed.insert(inputs.len(), own);

@@ -63,8 +63,8 @@ pub enum Encoding {
     Ordinal,
     /// What the target was in rows of the category: see [`TargetEncoding`]. One number for each
     /// target, or for each class if there are more than two. Training rows are encoded by four
-    /// fifths of them, those of other folds, so that no row sees its own target; the number is the
-    /// folds' seed. The numbers are scaled as others are.
+    /// fifths of them, those of other folds, so that no row sees its own target, and none that of
+    /// its group; the number is the folds' seed. The numbers are scaled as others are.
     Target(u64),
     /// One number for each of so many buckets, 1 for the bucket of the cell's word: XXH3-64 of its
     /// bytes, modulo the buckets. Words need not be known before, and may share a bucket.

@@ -135,12 +135,16 @@ impl Recipe {
         })
     }
 
+    /// The number of each row's group, if rows are grouped.
+    pub(in super::super) fn groups(&self, table: &Table) -> Result<Option<Vec<u32>>, DataError> {
+        let groups = self.group.as_ref();
+        groups.map(|name| Ok(complete(table, name)?.value_numbers().0)).transpose()
+    }
+
     fn all(&self) -> Result<Rows, DataError> {
         let table = self.rows()?;
         let target = self.target_transform(&table)?;
-        let groups = self.group.as_ref();
-        let groups =
-            groups.map(|name| Ok(complete(&table, name)?.value_numbers().0)).transpose()?;
+        let groups = self.groups(&table)?;
         Ok(Rows { table, target, groups })
     }
 

@@ -56,6 +56,28 @@ fn words_of_one_row_are_worth_the_mean_of_the_others() {
     assert_eq!(new, [0.5, 19.5], "their variance is 0, which is certain");
 }
 
+/// With a word for each group, a row may learn nothing of its word from the rest of its group.
+#[test]
+fn no_row_sees_the_targets_of_its_group() {
+    for classes in [false, true] {
+        let row = |i: usize| match classes {
+            false => format!("w{0},g{0},{1}\n", i % 10, (i % 10 * 7) as f64 + i as f64 / 100.0),
+            true => format!("w{0},g{0},c{1}\n", i % 10, i / 10 % 2),
+        };
+        let text = String::from("w,g,y\n") + &(0..60).map(row).collect::<String>();
+        let recipe = Csv::new(text.as_bytes()).target("y").unwrap().target_encode(3);
+        let distinct = |recipe: Recipe| {
+            let mut found = features(&recipe.build().unwrap());
+            found.sort_by(f32::total_cmp);
+            found.dedup();
+            found.len()
+        };
+        let grouped = distinct(recipe.clone().group_by("g"));
+        assert!(grouped <= 5, "one number for each fold, of words unknown to it: {grouped}");
+        assert!(distinct(recipe.ignore(&["g"])) > 5);
+    }
+}
+
 #[test]
 fn encodings_are_scaled_and_keyed() {
     let of = |recipe: Recipe| features(&recipe.build().unwrap());

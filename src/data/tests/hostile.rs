@@ -54,7 +54,7 @@ fn use_table(table: Table) -> Result<(), DataError> {
         |r| r.classification().ordinal(),
         |r| {
             let filled = r.impute(Impute::MostFrequent).impute(Impute::Neighbours(2));
-            filled.target_encode(1).cyclic_dates().polynomial(&[]).whiten(&[], None)
+            filled.target_encode(1).cyclic_dates().whiten(&[], None).polynomial(&[])
         },
     ];
     for change in recipes {
