@@ -186,6 +186,15 @@ pub enum DataError {
         #[source]
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// A file's content is malformed; `place` is a line, row, column or byte offset.
     #[error("`{file}`, {place}: {message}")]
     Malformed {

@@ -66,6 +66,27 @@ fn graphs_steps_and_single_steps_give_the_same_bits() {
     assert_eq!(bursts, run(cuda(), true), "step by step");
 }
 
+/// Bursts get drawn rows from the host; whoever listens to steps gets them one by one.
+#[test]
+fn drawn_rows_are_the_same_in_bursts_and_step_by_step() {
+    let Some(_session) = emulator::session() else { return };
+    let data = classes(45);
+    let run = |device: Device, callback: bool| {
+        let mut trainer = trainer(device);
+        let mut listener = Listener;
+        let fit = fit(3).sample_balanced();
+        let fit = if callback { fit.callback(&mut listener) } else { fit };
+        let history = trainer.fit(&data, fit).expect("trains");
+        (weights(&trainer), history.epochs.iter().map(|e| e.loss.to_bits()).collect::<Vec<_>>())
+    };
+    let bursts = run(cuda(), false);
+    assert_eq!(bursts, run(cuda().replay(Replay::Steps), false), "launch by launch");
+    assert_eq!(bursts, run(cuda(), true), "step by step");
+    let mut shuffled = trainer(cuda());
+    shuffled.fit(&data, fit(3)).expect("trains");
+    assert_ne!(bursts.0, weights(&shuffled));
+}
+
 struct Listener;
 
 impl Callback for Listener {}

@@ -125,3 +125,64 @@ fn checkpoints_in_a_folder_are_taken_up() {
         assert!(same, "resumed from {name}");
     }
 }
+
+/// Rows that are drawn, by weights and by classes: no number of threads and no interruption changes
+/// a bit, and other draws are no way to go on.
+#[test]
+fn drawn_rows_go_on_where_they_stopped() {
+    const EPOCHS: usize = 4;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (train, _) = data();
+    let weights: Vec<f32> = (0..23).map(|i| (i % 4) as f32).collect();
+    let fits: [&dyn Fn() -> Fit<'static>; 3] = [
+        &|| quiet(EPOCHS, 4).sample_weighted(&weights),
+        &|| quiet(EPOCHS, 4).sample_balanced(),
+        &|| quiet(EPOCHS, 4),
+    ];
+    let path = folder.path().join("interrupted");
+    let mut ends = vec![];
+    for fit in fits {
+        let mut straight = begin();
+        straight.fit(&train, fit()).expect("training");
+        let expected = files(&straight, folder.path());
+        let model = Model::input(3).dense(5).tanh().dense(2);
+        let many = Trainer::new(&model, Adam::new(0.02).weight_decay(0.01)).device(cpu(3));
+        let mut many = many.seed(9).average(0.9).clip_norm(1.0).build().expect("a trainer");
+        many.fit(&train, fit()).expect("training");
+        assert!(files(&many, folder.path()) == expected, "with three threads");
+        let mut interrupted = begin();
+        for step in 1..straight.steps() {
+            interrupted.fit(&train, fit().step_limit(1)).expect("a step");
+            interrupted.save_checkpoint(&path).expect("a checkpoint");
+            let mut resumed = begin();
+            resumed.resume(&path).expect("the checkpoint fits");
+            resumed.fit(&train, fit()).expect("training");
+            assert!(files(&resumed, folder.path()) == expected, "interrupted after step {step}");
+        }
+        ends.push(expected);
+    }
+    assert!(ends[0] != ends[1] && ends[1] != ends[2] && ends[0] != ends[2]);
+    let mut resumed = begin();
+    resumed.resume(&path).expect("the checkpoint fits");
+    let error = resumed.fit(&train, quiet(EPOCHS, 4).sample_balanced()).map(|_| ()).unwrap_err();
+    let text = "sampling was None and is Some(\"balanced\")";
+    assert!(error.to_string().contains(text), "{error}");
+}
+
+#[test]
+fn draws_that_cannot_be_are_refused() {
+    let (train, _) = data();
+    let said = |fit: Fit<'_>| begin().fit(&train, fit).map(|_| ()).unwrap_err().to_string();
+    let short = said(quiet(1, 4).sample_weighted(&[1.0; 9]));
+    assert!(short.contains("sampling: 9 weights for 23 rows"), "{short}");
+    let ordered = said(quiet(1, 4).sample_balanced().shuffle(false));
+    assert!(ordered.contains("leave out `shuffle(false)`"), "{ordered}");
+    let numbers = training::regression(23, 3);
+    let mut trainer = trainer(&Model::input(3).dense(1), Adam::new(0.5));
+    let error = trainer.fit(&numbers, quiet(1, 4).sample_balanced()).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("balanced sampling: this needs"), "{error}");
+    // A dry run looks at the weights, and trains on few rows.
+    begin().fit(&train, quiet(1, 4).sample_weighted(&[1.0; 23]).dry_run()).expect("a dry run");
+    let dry = said(quiet(1, 4).sample_weighted(&[0.0; 23]).dry_run());
+    assert!(dry.contains("all weights are 0"), "{dry}");
+}

@@ -240,3 +240,15 @@ fn memory_stays_within_what_may_be_held() {
     let beside = 24 << 20;
     assert!(after - before <= MEMORY + beside, "{before} bytes, then {after}");
 }
+
+/// Rows are drawn from files that fit as from memory, and not from windows.
+#[test]
+fn rows_are_drawn_from_files_that_fit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_rows(folder.path());
+    let fit = || quiet(3, BATCH).sample_balanced();
+    let expected = trained(&held(folder.path()), fit());
+    assert_eq!(trained(&streamed(folder.path(), ROWS), fit()), expected);
+    let error = begin().fit(&streamed(folder.path(), 60), fit()).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("cannot be drawn from all; raise `with_memory`"), "{error}");
+}

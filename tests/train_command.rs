@@ -113,6 +113,10 @@ fn words_are_classes() {
     let sums = lines.map(|line| line.split(',').skip(1).map(|x| x.parse::<f64>().unwrap()).sum());
     let sums: Vec<f64> = sums.collect();
     assert!(sums.len() == 600 && sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5), "{told}");
+    let weighted = fs::read(folder.join("district.safetensors")).unwrap();
+    let drawn = json(folder, &train(&["--target", "district", "--json", "--balanced-sampling"]));
+    assert!(drawn["test_accuracy"].as_f64().unwrap() > 0.9, "{drawn:#}");
+    assert!(fs::read(folder.join("district.safetensors")).unwrap() != weighted);
     let rows = json(folder, &["predict", "district.safetensors", "flats.csv", "--json"]);
     assert!(rows[599]["district"].is_string() && rows[599]["probability"].is_f64(), "{rows}");
 }
@@ -244,6 +248,11 @@ fn codes_tell_what_went_wrong() {
         (2, &["train", "--config", "bad.toml"], "unknown field `epoch`"),
         (2, &["train", "flats.csv", "-t", "rent", "--test", "1.5"], "--test is 1.5"),
         (2, &["train", "flats.csv", "-t", "rent", "--epochs", "0"], "epochs must be at least 1"),
+        (
+            2,
+            &["train", "flats.csv", "-t", "rent", "--balanced-sampling"],
+            "balanced sampling: this needs",
+        ),
         (2, &["train", "flats.csv", "-t", "rent", "--learning-rate", "-1"], "learning"),
         (2, &["train", "flats.csv", "-t", "rent", "--whiten"], "--pca"),
         (3, &["train", "semicolons.csv", "-t", "b"], "if `;` stands between fields, say so"),

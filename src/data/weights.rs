@@ -77,7 +77,7 @@ impl Dataset {
     ///
     /// # Errors
     /// If the first target is not one label per row.
-    pub(super) fn labels(&self) -> Result<Vec<u32>, DataError> {
+    pub(crate) fn labels(&self) -> Result<Vec<u32>, DataError> {
         match self.targets().first() {
             Some(target) if target.dtype() == DType::U32 && target.row_elements() == 1 => {
                 let rows: Vec<usize> = (0..self.len()).collect();

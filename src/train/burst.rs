@@ -11,7 +11,7 @@ use super::filling::Filling;
 use super::fit::Epoch;
 use super::options::Fit;
 use super::progress::Display;
-use super::rows::{Order, Rows};
+use super::rows::{Order, Orders, Rows};
 use super::session::{LoadedPlan, Session, Source, gather, gather_at};
 use super::supply::Supply;
 use super::trainer::Trainer;
@@ -112,7 +112,7 @@ impl Trainer {
     /// step is one pass and nobody wants to be asked between steps.
     pub(super) fn make_room(
         &mut self,
-        data: &Dataset,
+        orders: &Orders<'_>,
         fit: &Fit<'_>,
         plan: usize,
     ) -> Result<Holding> {
@@ -121,7 +121,9 @@ impl Trainer {
         }
         let (session, loaded) = self.split_plan(plan);
         match session.executor.resident() {
-            Some(resident) => Ok(resident.hold(loaded.id, data.len(), data.windows().is_some())?),
+            Some(resident) => {
+                Ok(resident.hold(loaded.id, orders.data().len(), !orders.on_device())?)
+            }
             None => Ok(Holding::Nothing),
         }
     }
@@ -129,12 +131,12 @@ impl Trainer {
     /// The means to send bursts, where there is room for rows.
     pub(super) fn bursts<'scope, 'data>(
         &mut self,
-        data: &'data Dataset,
+        orders: &Orders<'data>,
         fit: &Fit<'_>,
         plan: usize,
         scope: &'scope Scope<'scope, 'data>,
     ) -> Result<Option<Bursts<'scope>>> {
-        let holding = self.make_room(data, fit, plan)?;
+        let (holding, data) = (self.make_room(orders, fit, plan)?, orders.data());
         // An earlier run may have ended with an error before it looked at the flag.
         self.session.proceed()?;
         let (session, loaded) = self.split_plan(plan);
@@ -146,7 +148,7 @@ impl Trainer {
                 Ok(Some(Bursts::new(QUEUE, None)))
             }
             Holding::Parts { steps, parts } => {
-                let mut supply = self.supply(data, fit, scope)?;
+                let mut supply = self.supply(orders, fit, scope)?;
                 let fill = move |part: &mut dyn Part, rows: &Rows| {
                     let all = rows.places().len();
                     supply.each(rows, |data, rows, at| {
@@ -156,7 +158,7 @@ impl Trainer {
                         Ok(())
                     })
                 };
-                let to_come = self.upcoming(data, fit, steps);
+                let to_come = self.upcoming(orders, fit, steps);
                 let filling = Filling::new(scope, fill, to_come, parts)?;
                 Ok(Some(Bursts::new(steps, Some(filling))))
             }
@@ -166,14 +168,14 @@ impl Trainer {
     /// The rows of the run to come, in their order.
     pub(super) fn supply<'scope, 'data>(
         &mut self,
-        data: &'data Dataset,
+        orders: &Orders<'data>,
         fit: &Fit<'_>,
         scope: &'scope Scope<'scope, 'data>,
     ) -> Result<Supply<'scope>> {
-        let (seed, shuffle, begun) = (self.seed, fit.shuffle, self.state.epochs);
+        let (data, orders, begun) = (orders.data(), orders.clone(), self.state.epochs);
         let (epoch, batch) = (self.run().epoch, self.run().batch);
         let epochs = (epoch as u64..fit.epochs as u64).map(move |epoch| begun + epoch);
-        let orders = epochs.map(move |epoch| Order::new(data, shuffle, seed, epoch));
+        let orders = epochs.map(move |epoch| orders.epoch(epoch));
         let first = batch.saturating_mul(fit.batch.saturating_mul(fit.accumulate));
         Supply::new(scope, data, orders, first, fit.loading_threads)
     }
@@ -181,19 +183,19 @@ impl Trainer {
     /// The rows of all bursts to come.
     fn upcoming<'data>(
         &mut self,
-        data: &'data Dataset,
+        orders: &Orders<'data>,
         fit: &Fit<'_>,
         most: usize,
     ) -> impl Iterator<Item = Rows> + use<'data> {
-        let (seed, epochs, batch) = (self.seed, self.state.epochs, fit.batch);
-        let (shuffle, last, steps) = (fit.shuffle, fit.epochs, data.len().div_ceil(batch));
+        let (orders, data, epochs) = (orders.clone(), orders.data(), self.state.epochs);
+        let (batch, last, steps) = (fit.batch, fit.epochs, data.len().div_ceil(fit.batch));
         let (mut epoch, mut first) = (self.run().epoch, self.run().batch);
         let mut left = at_most(fit.step_limit);
-        let mut order = Order::new(data, shuffle, seed, epochs + epoch as u64);
+        let mut order = orders.epoch(epochs + epoch as u64);
         std::iter::from_fn(move || {
             if first == steps {
                 (epoch, first) = (epoch + 1, 0);
-                order = Order::new(data, shuffle, seed, epochs + epoch as u64);
+                order = orders.epoch(epochs + epoch as u64);
             }
             let count = (steps - first).min(left).min(most);
             if epoch >= last || count == 0 {

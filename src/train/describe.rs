@@ -15,7 +15,7 @@ impl Trainer {
     /// # Errors
     /// If options or data do not fit.
     pub fn training_plan(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<Arc<Plan>> {
-        let index = self.prepare(data, fit)?;
+        let (index, _) = self.prepare(data, fit)?;
         Ok(self.split_plan(index).1.plan.clone())
     }
 
@@ -29,8 +29,8 @@ impl Trainer {
     /// # Errors
     /// If options or data do not fit, or memory is short.
     pub fn describe_plan(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<String> {
-        let index = self.prepare(data, fit)?;
-        self.make_room(data, fit, index)?;
+        let (index, orders) = self.prepare(data, fit)?;
+        self.make_room(&orders, fit, index)?;
         let (session, loaded) = self.split_plan(index);
         let executor = &session.executor;
         let mut text = loaded.plan.annotated(|step| executor.notes(loaded.id, step)).to_string();

@@ -11,7 +11,7 @@ use super::history::{EpochRecord, History, Stop};
 use super::interrupt;
 use super::options::Fit;
 use super::progress::Display;
-use super::rows::{Order, Rows};
+use super::rows::{Orders, Rows};
 use super::state::{Best, Run};
 use super::supply::Supply;
 use super::trainer::Trainer;
@@ -42,13 +42,13 @@ impl Trainer {
         }
         let held = held(data, &fit)?;
         let data = held.as_ref().unwrap_or(data);
-        let plan = self.prepare(data, &fit)?;
+        let (plan, orders) = self.prepare(data, &fit)?;
         self.begin_run(data, &mut fit)?;
         self.preprocessing = data.preprocessing().cloned();
         if fit.interrupt {
             interrupt::watch()?;
         }
-        let result = std::thread::scope(|scope| self.run_epochs(data, &mut fit, plan, scope));
+        let result = std::thread::scope(|scope| self.run_epochs(&orders, &mut fit, plan, scope));
         if fit.interrupt {
             interrupt::unwatch();
         }
@@ -62,19 +62,20 @@ impl Trainer {
 
     fn run_epochs<'scope, 'data>(
         &mut self,
-        data: &'data Dataset,
+        orders: &Orders<'data>,
         fit: &mut Fit<'_>,
         plan: usize,
         scope: &'scope Scope<'scope, 'data>,
     ) -> Result<Stop> {
+        let data = orders.data();
         let step_rows = fit.batch.saturating_mul(fit.accumulate);
         let epoch = Epoch { rows: data.len(), step_rows, steps: data.len().div_ceil(step_rows) };
         let mut display = Display::new(fit.progress, fit.epochs);
         let mut left = fit.step_limit;
-        let mut bursts = self.bursts(data, fit, plan, scope)?;
+        let mut bursts = self.bursts(orders, fit, plan, scope)?;
         let mut supply = match bursts {
             Some(_) => None,
-            None => Some(self.supply(data, fit, scope)?),
+            None => Some(self.supply(orders, fit, scope)?),
         };
         let mut indices = Vec::with_capacity(step_rows.min(data.len()));
         while self.run().epoch < fit.epochs && !self.run().stopped {
@@ -82,7 +83,7 @@ impl Trainer {
             let (started, first) = (Instant::now(), self.run().batch);
             let number = self.state.epochs + self.run().epoch as u64;
             self.session.set_epoch(number)?;
-            let order = Order::new(data, fit.shuffle, self.seed, number);
+            let order = orders.epoch(number);
             while self.run().batch < epoch.steps {
                 let at = At { data, fit, plan, epoch: &epoch, order: &order };
                 let (taken, flow) = if let Some(bursts) = &mut bursts {

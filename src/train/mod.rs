@@ -6,6 +6,7 @@ mod callback;
 mod check;
 mod checkpoint;
 mod describe;
+mod draws;
 mod evaluation;
 mod filling;
 mod fit;

@@ -6,6 +6,7 @@ use std::thread;
 use super::augment::Augment;
 use super::callback::{Callback, EarlyStopping};
 use super::checkpoint::Checkpoints;
+use super::draws::Sampling;
 use super::evaluation::default_metrics;
 use super::progress::Progress;
 use crate::data::Dataset;
@@ -24,6 +25,7 @@ pub struct Fit<'a> {
     pub(super) batch: usize,
     pub(super) accumulate: usize,
     pub(super) shuffle: bool,
+    pub(super) sampling: Option<Sampling>,
     pub(super) augment: Option<Augment>,
     pub(super) schedule: Schedule,
     pub(super) plateau: Option<(String, Plateau)>,
@@ -49,6 +51,7 @@ impl<'a> Fit<'a> {
             batch: 32,
             accumulate: 1,
             shuffle: true,
+            sampling: None,
             augment: None,
             schedule: Schedule::Constant,
             plateau: None,
@@ -80,6 +83,21 @@ impl<'a> Fit<'a> {
     /// Whether rows come in a new order every epoch; default yes.
     pub fn shuffle(self, shuffle: bool) -> Self {
         Fit { shuffle, ..self }
+    }
+
+    /// Draws the rows of an epoch, as many as there are, with replacement: each with a probability
+    /// proportional to its weight, one for each row of the training data, in its order. As PyTorch's
+    /// `WeightedRandomSampler`; a loss does not count them by it. Which row comes at a place follows
+    /// from seed, epoch and place, the same on every device. A GPU then gets its rows from the host.
+    pub fn sample_weighted(self, weights: &[f32]) -> Self {
+        Fit { sampling: Some(Sampling::Weighted(weights.to_vec())), ..self }
+    }
+
+    /// As [`Fit::sample_weighted`], so that the classes of the first target come alike: a row's weight
+    /// is one over the rows of its class. Against rare classes do this or give them
+    /// [weights in the loss](Dataset::with_class_weights), not both.
+    pub fn sample_balanced(self) -> Self {
+        Fit { sampling: Some(Sampling::Balanced), ..self }
     }
 
     /// Changes the rows of training at random, anew in every epoch; default not at all.
@@ -184,6 +202,10 @@ impl<'a> Fit<'a> {
             self.batch > data.len(),
             format!("the batch of {} rows is larger than the data's {}", self.batch, data.len()),
         );
+        refuse(
+            self.sampling.is_some() && !self.shuffle,
+            "rows that are drawn keep no order; leave out `shuffle(false)` or the sampling".into(),
+        );
         let validation = self.validation.as_ref();
         refuse(validation.is_some_and(Dataset::is_empty), "the validation data has no rows".into());
         refuse(self.step_limit == Some(0), "the step limit must be at least 1".into());
@@ -230,6 +252,7 @@ impl<'a> Fit<'a> {
             ("batch", self.batch.to_string()),
             ("accumulate", self.accumulate.to_string()),
             ("shuffle", self.shuffle.to_string()),
+            ("sampling", format!("{:?}", self.sampling.as_ref().map(Sampling::fingerprint))),
             ("augment", format!("{:?}", self.augment)),
             ("epochs", self.epochs.to_string()),
             ("schedule", format!("{:?}", self.schedule)),

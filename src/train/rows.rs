@@ -3,7 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::draws::{Draws, Shares};
+use super::options::Fit;
 use crate::data::{self, Dataset};
+use crate::error::TrainError;
 use crate::random::Permutation;
 
 /// Stream of the keyed permutation of rows.
@@ -22,23 +25,59 @@ pub(super) enum Order {
     Shuffled(Permutation),
     /// Window by window.
     Windows(Arc<Windows>),
+    /// Drawn with replacement.
+    Drawn(Draws),
 }
 
-impl Order {
+/// The orders of a run's epochs.
+#[derive(Clone)]
+pub(super) struct Orders<'data> {
+    data: &'data Dataset,
+    seed: u64,
+    shuffle: bool,
+    /// Where rows are drawn with replacement.
+    shares: Option<Shares>,
+}
+
+impl<'data> Orders<'data> {
+    /// # Errors
+    /// If the data can't be drawn from as the options ask for.
+    pub(super) fn new(data: &'data Dataset, fit: &Fit<'_>, seed: u64) -> Result<Self, TrainError> {
+        let shares = fit.sampling.as_ref().map(|sampling| Shares::new(sampling, data));
+        let shares = shares.transpose().map_err(TrainError::Options)?;
+        Ok(Orders { data, seed, shuffle: fit.shuffle, shares })
+    }
+
+    /// The data whose rows these are.
+    pub(super) fn data(&self) -> &'data Dataset {
+        self.data
+    }
+
     /// The order of an epoch of the trainer's.
-    pub(super) fn new(data: &Dataset, shuffle: bool, seed: u64, epoch: u64) -> Order {
-        match data.windows() {
+    pub(super) fn epoch(&self, epoch: u64) -> Order {
+        if let Some(shares) = &self.shares {
+            return Order::Drawn(shares.draws(self.seed, epoch));
+        }
+        let rows = self.data.len();
+        match self.data.windows() {
             Some(sizes) => {
-                let key = shuffle.then_some((seed, epoch));
-                Order::Windows(Arc::new(Windows::new(data.len(), sizes, key)))
+                let key = self.shuffle.then_some((self.seed, epoch));
+                Order::Windows(Arc::new(Windows::new(rows, sizes, key)))
             }
-            None if shuffle => {
-                Order::Shuffled(Permutation::new(seed, SHUFFLE, epoch, data.len() as u64))
+            None if self.shuffle => {
+                Order::Shuffled(Permutation::new(self.seed, SHUFFLE, epoch, rows as u64))
             }
             None => Order::Own,
         }
     }
 
+    /// Whether a device that has all rows can find those of a place.
+    pub(super) fn on_device(&self) -> bool {
+        self.shares.is_none() && self.data.windows().is_none()
+    }
+}
+
+impl Order {
     /// The order of all rows at once, which a device can compute.
     pub(super) fn permutation(&self) -> Option<&Permutation> {
         match self {
@@ -167,6 +206,7 @@ impl Rows {
                 rows.extend(self.places.clone());
                 order.fill(self.places.start as u64, rows);
             }
+            Order::Drawn(draws) => rows.extend(self.places.clone().map(|place| draws.row(place))),
             Order::Windows(windows) => {
                 let (mut held, size) = (vec![], windows.sizes.chunk);
                 for (window, places) in windows.split(self.places.clone()) {

@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::fit::Epoch;
 use super::history::{History, Stop};
 use super::options::Fit;
+use super::rows::Orders;
 use super::state::{Run, State};
 use super::trainer::Trainer;
 use crate::data::Dataset;
@@ -13,8 +14,13 @@ use crate::op::BufferId;
 
 impl Trainer {
     /// Checks everything that can be known before the first step.
-    pub(super) fn prepare(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<usize> {
+    pub(super) fn prepare<'data>(
+        &mut self,
+        data: &'data Dataset,
+        fit: &Fit<'_>,
+    ) -> Result<(usize, Orders<'data>)> {
         fit.check(data)?;
+        let orders = Orders::new(data, fit, self.seed)?;
         if let Some(checkpoints) = &fit.checkpoints {
             checkpoints.check()?;
         }
@@ -26,7 +32,7 @@ impl Trainer {
         if fit.tune {
             self.tune_plans()?;
         }
-        Ok(plan)
+        Ok((plan, orders))
     }
 
     /// Begins a run, or checks that one at hand can go on with these options.
@@ -119,7 +125,9 @@ impl Trainer {
         let state = std::mem::replace(&mut self.state, begin);
         let preprocessing = self.preprocessing.clone();
         let rows = data.len().min(2 * fit.batch.saturating_mul(fit.accumulate));
+        // The weights are of all rows, and were looked at.
         let short = Fit { epochs: 1, checkpoints: None, dry_run: false, step_limit: None, ..fit };
+        let short = Fit { sampling: None, ..short };
         let result = self.fit(&data.rows(..rows), short);
         for (buffer, tensor) in buffers.into_iter().zip(&kept) {
             self.session.executor.write(buffer, tensor.as_f32().unwrap_or_default())?;

@@ -92,7 +92,7 @@ impl Trainer {
     /// # Errors
     /// If options or data do not fit, or the device fails.
     pub fn tune(&mut self, data: &Dataset, fit: &Fit<'_>) -> Result<Tuning> {
-        let index = self.prepare(data, fit)?;
+        let (index, _) = self.prepare(data, fit)?;
         let device = self.device().to_string();
         let (session, loaded) = self.split_plan(index);
         let timings = session.executor.tune(loaded.id, true)?;

@@ -96,6 +96,9 @@ pub(crate) struct Settings {
     /// Rows of rare classes count more, so that all classes count alike
     #[arg(long)]
     pub(crate) balanced: bool,
+    /// Rows of rare classes are drawn more often, so that all classes come alike
+    #[arg(long, conflicts_with = "balanced")]
+    pub(crate) balanced_sampling: bool,
     /// Widths of the hidden layers; 0 for none
     #[arg(long, value_name = "WIDTHS", value_delimiter = ',', default_value = "128,64")]
     pub(crate) hidden: Vec<usize>,
@@ -261,7 +264,7 @@ impl Settings {
         *self.weight_decay.get_or_insert(if decoupled { 0.01 } else { 0.0 })
     }
 
-    /// Refuses what can't be whatever the data is: shares that leave no rows, two ways to split.
+    /// Refuses what can't be whatever the data is: shares that leave no rows, two ways to do one thing.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.group_by.is_none() || self.split_by_time.is_none(),
@@ -276,6 +279,13 @@ impl Settings {
         anyhow::ensure!(
             !self.pca.is_empty() || !(self.whiten || self.pca_components.is_some()),
             AskedWrongly("whitening and a count of components are for --pca COLUMNS".into())
+        );
+        anyhow::ensure!(
+            !(self.balanced && self.balanced_sampling),
+            AskedWrongly(
+                "rare classes count more or come more often; give --balanced or --balanced-sampling"
+                    .into()
+            )
         );
         for (name, share) in [("test", self.test), ("validation", self.validation)] {
             anyhow::ensure!(

@@ -233,6 +233,7 @@ fn fit(
     let plateau = Plateau { factor: 0.5, patience, ..Plateau::default() };
     let fit = Fit::epochs(settings.epochs).validate(&parts.validation).progress(progress);
     let fit = settings.batch.iter().fold(fit, |fit, &rows| fit.batch(rows));
+    let fit = if settings.balanced_sampling { fit.sample_balanced() } else { fit };
     let fit = fit.early_stopping(EarlyStopping::patience(settings.patience));
     let fit = fit.reduce_on_plateau("validation_loss", plateau).stop_on_interrupt();
     let history = trainer.fit(&parts.train, fit)?;

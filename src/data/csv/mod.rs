@@ -2,23 +2,24 @@
 
 mod infer;
 mod meter;
+mod reading;
+mod spill;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use ::csv::{ByteRecord, ErrorKind, ReaderBuilder};
 
-use self::infer::Cells;
 use self::meter::Meter;
+use self::reading::Reading;
 use super::dataset::Dataset;
 use super::gzip::{Source, peek, read_error};
 use super::preprocessing::Preprocessing;
 use super::recipe::Recipe;
 use super::table::{Kind, Table};
 use super::text::{other_delimiter, shortened};
-use super::threads::in_order;
 use crate::error::DataError;
 
 /// Longest field, in bytes.
@@ -57,6 +58,8 @@ pub struct Csv<'a> {
     missing_words: Vec<String>,
     /// Kinds of columns by name, and whether the column must exist.
     kinds: HashMap<String, (Kind, bool)>,
+    /// Rows that are read at most.
+    head: usize,
 }
 
 impl Dataset {
@@ -100,6 +103,7 @@ impl<'a> Csv<'a> {
             delimiter: b',',
             missing_words: Vec::new(),
             kinds: HashMap::new(),
+            head: usize::MAX,
         }
     }
 
@@ -144,6 +148,12 @@ impl<'a> Csv<'a> {
         self
     }
 
+    /// Reads the first rows alone, so many: to fit a recipe on rows of a file that is larger than
+    /// memory. See [`Csv::spill`].
+    pub fn head(self, rows: usize) -> Self {
+        Csv { head: rows, ..self }
+    }
+
     fn declare(mut self, columns: &[&str], kind: Kind) -> Self {
         self.kinds.extend(columns.iter().map(|&name| (name.into(), (kind, true))));
         self
@@ -174,49 +184,15 @@ impl<'a> Csv<'a> {
     /// name or that of another, a declared column does not exist, or a cell is not of its
     /// column's kind.
     pub fn read(self) -> Result<Table, DataError> {
-        let Csv { reader, name, header, delimiter, missing_words, kinds } = self;
-        let mut rows = Rows::new(reader, name, delimiter)?;
-        let mut names = if header { rows.header()? } else { Vec::new() };
-        let mut columns: Vec<Cells> = names.iter().map(|_| Cells::default()).collect();
-        let mut lines = Vec::new();
-        while rows.advance()? {
-            if columns.is_empty() {
-                columns.resize_with(rows.record.len(), Cells::default);
-                names = (0..columns.len()).map(|index| index.to_string()).collect();
+        let mut reading = Reading::new(self)?;
+        match reading.table(usize::MAX)? {
+            Some(table) => Ok(table),
+            None => {
+                let with = "there are no rows after the header";
+                let what = if reading.header { with } else { "the file is empty" };
+                Err(reading.rows.fault("line 1", what.into()))
             }
-            rows.check_width(&names, header)?;
-            for (index, column) in columns.iter_mut().enumerate() {
-                column.push(rows.field(index, &names)?);
-            }
-            lines.push(rows.line);
         }
-        rows.check_quotes()?;
-        if lines.is_empty() {
-            let with = "there are no rows after the header";
-            let what = if header { with } else { "the file is empty" };
-            return Err(rows.fault("line 1", what.into()));
-        }
-        check_declared(&kinds, &names).map_err(|what| rows.fault("the header", what))?;
-        let file = rows.name;
-        let typed = in_order(columns.len(), |index| {
-            let name = &names[index];
-            let kind = kinds.get(name).map(|&(kind, _)| kind);
-            columns[index].typed(name, kind, &missing_words).map_err(|fault| {
-                let place = format!("line {}, column `{}`", lines[fault.row], shortened(name));
-                DataError::Malformed { file: file.clone(), place, message: fault.message }
-            })
-        })?;
-        Table::from_parts(file, lines, typed)
-    }
-}
-
-/// Refuses declarations of columns that do not exist.
-fn check_declared(kinds: &HashMap<String, (Kind, bool)>, names: &[String]) -> Result<(), String> {
-    let names: HashSet<&String> = names.iter().collect();
-    let absent = kinds.iter().filter(|(name, (_, declared))| *declared && !names.contains(name));
-    match absent.map(|(name, _)| name).min() {
-        None => Ok(()),
-        Some(name) => Err(format!("there is no column `{name}`")),
     }
 }
 

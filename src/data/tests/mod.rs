@@ -17,6 +17,7 @@ mod parquet;
 mod preprocessing;
 mod recipe;
 mod report;
+mod spill;
 mod split;
 mod transforms;
 mod vocabulary;
