@@ -23,8 +23,8 @@ use crate::error::DataError;
 /// in `7_jackson_32.wav`.
 ///
 /// The input `audio` holds samples from -1 to 1, rows of sizes `[length]`, or with
-/// [`WavFolder::log_mel`] spectrograms, rows of sizes `[1, bands, frames]`: one channel, as of an
-/// image. The target `label` has the classes in the order of their sorted names. Rows are sorted
+/// [`WavFolder::log_mel`] spectrograms, rows of sizes `[1, bands, frames]`, or `[1, coefficients,
+/// frames]`: one channel, as of an image. The target `label` has the classes in the order of their sorted names. Rows are sorted
 /// by file name. Files are read on as many threads as the machine has cores; the result does not
 /// depend on them.
 ///
@@ -138,7 +138,7 @@ impl WavFolder {
         };
         let bank = log_mel.bank(rate)?;
         let rows = in_order(clips.len(), |index| Ok(bank.transform(&padded(&clips[index]))))?;
-        let row_shape = [1, log_mel.bands(), log_mel.frames(length)];
+        let row_shape = [1, log_mel.lines(), log_mel.frames(length)];
         Ok(Column::numbers("audio", &row_shape, rows.concat()))
     }
 }
