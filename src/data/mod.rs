@@ -3,7 +3,7 @@
 //! A [`Dataset`] holds what a model reads (inputs) and what it should say (targets), as 32-bit
 //! floats and indices, ready to be gathered into batches. It is made from arrays
 //! ([`Dataset::from_arrays`]), from a CSV file ([`Dataset::csv`]), from IDX files
-//! ([`Dataset::idx`]), from NumPy's arrays ([`Dataset::npy`]), from text ([`Vocabulary`]) or from
+//! ([`Dataset::idx`]), from NumPy's arrays ([`Dataset::npy`]), from text ([`Vocabulary`], [`Tokenizer`]) or from
 //! any columns ([`Dataset::new`]); with the features `images` and `audio` also from folders of
 //! images (`ImageFolder`) and of sounds (`WavFolder`).
 //!
@@ -34,6 +34,7 @@ mod streaming;
 mod table;
 mod text;
 mod threads;
+mod tokenizer;
 mod vocabulary;
 mod weights;
 
@@ -54,6 +55,7 @@ pub use stored::Stored;
 pub(crate) use streaming::Held;
 pub use streaming::Windows;
 pub use table::{Kind, Table, TableColumn};
+pub use tokenizer::Tokenizer;
 pub use vocabulary::{Vocabulary, read_text};
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod npy;
 #[cfg(feature = "npz")]
 mod npz;
 mod text;
+mod tokenizer;
 
 use std::error::Error;
 use std::fmt::Write;
