@@ -15,6 +15,10 @@ use serde::Serialize;
 
 #[path = "ironwarp/bench.rs"]
 mod bench;
+#[path = "ironwarp/choices.rs"]
+mod choices;
+#[path = "ironwarp/folder.rs"]
+mod folder;
 #[path = "ironwarp/format.rs"]
 mod format;
 #[path = "ironwarp/inspect.rs"]

@@ -24,6 +24,8 @@ mod fingerprint;
 mod folder;
 mod gzip;
 pub mod idx;
+mod log_mel;
+mod media;
 pub mod npy;
 mod preprocessing;
 mod recipe;
@@ -42,10 +44,12 @@ pub use arrays::{Element, IntoColumn};
 pub use column::{Column, Values};
 pub use csv::Csv;
 pub use dataset::{ColumnId, Dataset, Task};
+#[cfg(feature = "audio")]
+pub use folder::audio::WavFolder;
 #[cfg(feature = "images")]
 pub use folder::images::ImageFolder;
-#[cfg(feature = "audio")]
-pub use folder::{audio::WavFolder, mel::LogMel};
+pub use log_mel::LogMel;
+pub use media::{Files, Media};
 pub use preprocessing::{
     InputTransform, NumberTarget, Preprocessing, Quantiles, Scaling, TargetTransform, Transform,
 };

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ironwarp::Error;
 use ironwarp::data::{Distribution, Impute, Recipe, Task};
 use ironwarp::error::DataError;
-use ironwarp::layer::activation::Activation as Function;
 use serde::{Deserialize, Serialize};
 
 use super::AskedWrongly;
+use super::choices::{Activation, Encoding, Kind, Missing, Optimizer, Scale};
 use super::format::Format;
 
 /// Everything that can be said about a training. What is `None` follows from the data, and is
@@ -19,7 +19,8 @@ use super::format::Format;
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Settings {
-    /// The table to learn from: a CSV file, which may be gzipped
+    /// What to learn from: a CSV file, which may be gzipped, a folder with one folder of images for
+    /// each class, or a folder of WAV files, with --pattern
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<PathBuf>,
     /// The column to predict; all others are inputs
@@ -61,6 +62,35 @@ pub(crate) struct Settings {
     /// Leaves out rows that are equal to an earlier one
     #[arg(long)]
     pub(crate) drop_duplicates: bool,
+    /// Side of the square that images are resized to, or height,width [default: all images must have
+    /// the size of the first]
+    #[arg(long, value_name = "PIXELS", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<Vec<u32>>,
+    /// Images have one channel, their grey
+    #[arg(long)]
+    pub(crate) grayscale: bool,
+    /// What the names of WAV files look like, such as {class}_{speaker}_{index}.wav
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pattern: Option<String>,
+    /// Samples of a sound: longer ones are cut, shorter ones padded [default: those of the longest]
+    #[arg(long, value_name = "SAMPLES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) length: Option<usize>,
+    /// Bands of the log-mel spectrogram that a sound becomes; 0 for its samples
+    #[arg(long, value_name = "COUNT", default_value = "40")]
+    pub(crate) bands: usize,
+    /// Cepstral coefficients in place of the bands
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mfcc: Option<usize>,
+    /// Samples of a spectrogram's frame
+    #[arg(long, value_name = "SAMPLES", default_value = "512")]
+    pub(crate) fft: usize,
+    /// Samples from one frame to the next
+    #[arg(long, value_name = "SAMPLES", default_value = "160")]
+    pub(crate) hop: usize,
     /// Share of the rows that only the final test sees
     #[arg(long, value_name = "SHARE", default_value = "0.2")]
     pub(crate) test: f64,
@@ -119,79 +149,6 @@ pub(crate) struct Settings {
     #[arg(long, short, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) out: Option<PathBuf>,
-}
-
-/// What a target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Kind {
-    /// One of several classes
-    Classification,
-    /// A number
-    Regression,
-}
-
-/// What becomes of missing cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Missing {
-    /// The median of the training rows, or their most frequent word
-    Median,
-    /// The mean of the training rows, or their most frequent word
-    Mean,
-    /// The most frequent number or word of the training rows
-    MostFrequent,
-    /// The row is left out
-    Drop,
-}
-
-/// What becomes of numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Scale {
-    /// Mean 0 and deviation 1
-    Standard,
-    /// From 0 to 1
-    MinMax,
-    /// Median 0, and quartiles 1 apart
-    Robust,
-    /// By rank, evenly from 0 to 1
-    Uniform,
-    /// By rank, as standard normal numbers
-    Normal,
-    /// As they are
-    None,
-}
-
-/// What becomes of words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Encoding {
-    /// A feature for each word
-    OneHot,
-    /// The word's place in the sorted list
-    Ordinal,
-}
-
-/// An activation by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Activation {
-    Relu,
-    Gelu,
-    Silu,
-    Tanh,
-    Sigmoid,
-}
-
-/// An optimizer by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Optimizer {
-    Adam,
-    AdamW,
-    /// With momentum 0.9
-    Sgd,
 }
 
 impl Default for Settings {
@@ -303,19 +260,6 @@ impl Settings {
             );
         }
         Ok(())
-    }
-}
-
-impl Activation {
-    /// The layer.
-    pub(crate) fn layer(self) -> Function {
-        match self {
-            Activation::Relu => Function::Relu,
-            Activation::Gelu => Function::Gelu,
-            Activation::Silu => Function::Silu,
-            Activation::Tanh => Function::Tanh,
-            Activation::Sigmoid => Function::Sigmoid,
-        }
     }
 }
 

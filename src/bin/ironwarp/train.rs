@@ -1,7 +1,7 @@
 //! `ironwarp train`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
@@ -15,22 +15,27 @@ use ironwarp::optim::{Adam, AdamW, Sgd};
 use ironwarp::train::{EarlyStopping, Fit, History, Progress, Stop, Trainer};
 
 use super::AskedWrongly;
+use super::choices::Optimizer;
+use super::folder;
 use super::outcome::{Outcome, Scores, constant};
-use super::settings::{Optimizer, Settings};
+use super::settings::Settings;
 
-/// Learns to predict a column of a table from the others.
+/// Learns to predict a column of a table from the others, or the classes of images or sounds.
 ///
 /// Reads the table, fills or drops missing cells, scales numbers and encodes words, keeps rows apart
 /// for a test, trains a network until it gets no better on other rows kept apart, and compares it
 /// on the test with a linear model, trained the same way, and with the best constant answer. The
-/// model's file holds all that `ironwarp predict` needs. The settings that were used are written
+/// model's file holds all that `ironwarp predict` needs. Of a folder the classes are in the names of its
+/// folders (images) or files (sounds); values are normalised by the rows for training. The settings that were used are written
 /// beside it; `--config` takes them again, and makes the same model bit for bit.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   ironwarp train houses.csv --target price
   ironwarp train flowers.csv -t species --hidden 64,64 --dropout 0.1 -o flowers.safetensors
-  ironwarp train --config flowers.toml --seed 7")]
+  ironwarp train --config flowers.toml --seed 7
+  ironwarp train photos/ --size 32 --epochs 50
+  ironwarp train recordings/ --pattern '{class}_{speaker}_{index}.wav' --length 8000 --mfcc 13")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     settings: Settings,
@@ -54,7 +59,10 @@ pub(crate) struct Training {
     pub(crate) settings: Settings,
     pub(crate) parts: Parts,
     pub(crate) device: Device,
-    pub(crate) report: TableReport,
+    /// The name of what is predicted.
+    pub(crate) target: String,
+    /// Of a table.
+    pub(crate) report: Option<TableReport>,
     pub(crate) parameters: usize,
     /// The model, and the settings.
     pub(crate) files: [PathBuf; 2],
@@ -72,22 +80,18 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
             false => Ok(writeln!(std::io::stdout(), "{line}")?),
         }
     };
-    let wrong = |text: &str| AskedWrongly(text.into());
     let device: Device = settings.device.parse().map_err(Error::from)?;
-    let target =
-        settings.target.clone().ok_or_else(|| wrong("name the column to predict with --target"))?;
-    let data = settings.data.as_deref().ok_or_else(|| wrong("name a CSV file to learn from"))?;
-    let table = settings.format().open(data)?.read().map_err(Error::from)?;
-    let report = table.report(Some(&target)).map_err(Error::from)?;
-    say(&report)?;
-    if let Some(ignored) = ignore_useless(&mut settings, &report) {
-        say(&format!("Ignored: {ignored}; --ignore says otherwise\n"))?;
-    }
-    let recipe = settings.recipe(table.target(&target).map_err(Error::from)?);
-    let parts = split(&settings, &recipe)?;
+    let data = settings
+        .data
+        .clone()
+        .ok_or_else(|| AskedWrongly("name a CSV file or a folder to learn from".into()))?;
+    let (parts, target, report) = match data.is_dir() {
+        true => (folder::parts(&settings, &data)?, "label".to_string(), None),
+        false => of_table(&mut settings, &data, &say)?,
+    };
     settings.settle(parts.train.task(), parts.train.len());
-    let out = settings.out.get_or_insert_with(|| file_of(&target));
-    let out = out.clone();
+    let name = if data.is_dir() { folder::name(&data) } else { target.clone() };
+    let out = settings.out.get_or_insert_with(|| file_of(&name)).clone();
     check_target(&out).map_err(Error::from)?;
     say(&parts.text(&target))?;
 
@@ -108,13 +112,41 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
         }
     };
     let constant = constant(&parts.train, &parts.test)?;
-    let training =
-        Training { settings, parts, device, report, parameters: model.parameter_count()?, files };
+    let training = Training {
+        settings,
+        parts,
+        device,
+        target,
+        report,
+        parameters: model.parameter_count()?,
+        files,
+    };
     super::show(
         &Outcome::new(&training, &history, [Some(scores), linear, Some(constant)]),
         arguments.json,
     )?;
     Ok(if interrupted { ExitCode::from(super::INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// The parts of a table, its target and its report, which is told.
+fn of_table(
+    settings: &mut Settings,
+    data: &Path,
+    say: &dyn Fn(&dyn std::fmt::Display) -> anyhow::Result<()>,
+) -> anyhow::Result<(Parts, String, Option<TableReport>)> {
+    let target = settings
+        .target
+        .clone()
+        .ok_or_else(|| AskedWrongly("name the column to predict with --target".into()))?;
+    let table = settings.format().open(data)?.read().map_err(Error::from)?;
+    let report = table.report(Some(&target)).map_err(Error::from)?;
+    say(&report)?;
+    if let Some(ignored) = ignore_useless(settings, &report) {
+        say(&format!("Ignored: {ignored}; --ignore says otherwise\n"))?;
+    }
+    let recipe = settings.recipe(table.target(&target).map_err(Error::from)?);
+    let parts = split(settings, &recipe)?;
+    Ok((parts, target, Some(report)))
 }
 
 /// The model's file, and that of the settings beside it.
@@ -168,14 +200,18 @@ fn split(settings: &Settings, recipe: &Recipe) -> ironwarp::Result<Parts> {
         let (rest, last) = recipe.split(first, seed)?;
         ((train, validation), test) = (rest.split(second, seed)?, last);
     }
-    let train = match settings.balanced {
+    Ok(Parts { train: weighted(settings, train)?, validation, test })
+}
+
+/// Rows that weigh as they are asked to.
+pub(crate) fn weighted(settings: &Settings, train: Dataset) -> ironwarp::Result<Dataset> {
+    match settings.balanced {
         true => {
             let weights = train.balanced_class_weights()?;
-            train.with_class_weights(&weights)?
+            Ok(train.with_class_weights(&weights)?)
         }
-        false => train,
-    };
-    Ok(Parts { train, validation, test })
+        false => Ok(train),
+    }
 }
 
 impl Parts {
@@ -196,7 +232,9 @@ impl Parts {
 
 /// Hidden layers of these widths, and the output that the data asks for.
 fn network(settings: &Settings, data: &Dataset, hidden: &[usize]) -> Model {
-    let input = Model::input(data.features());
+    let row = data.inputs()[0].row_shape.as_slice();
+    let input = Model::input(row);
+    let input = if row.len() > 1 { input.flatten() } else { input };
     let model = hidden.iter().fold(input, |model, &width| {
         let model = model.dense(width).layer(settings.activation.layer());
         if settings.dropout == 0.0 { model } else { model.dropout(settings.dropout) }

@@ -5,8 +5,8 @@ use std::f64::consts::{PI, TAU};
 use std::sync::Arc;
 
 use realfft::{RealFftPlanner, RealToComplex};
-use serde::{Deserialize, Serialize};
 
+use crate::data::log_mel::LogMel;
 use crate::error::DataError;
 
 /// Powers below this are taken for it before the logarithm, as in librosa.
@@ -15,84 +15,18 @@ const LEAST_POWER: f64 = 1e-10;
 /// Longest transform, in samples.
 const MAX_FFT: usize = 1 << 20;
 
-/// How sound becomes a log-mel spectrogram: the power in bands of frequency over time.
-///
-/// The samples are cut into frames of `fft` samples, one every `hop` samples. Frame t is centred
-/// at sample t * hop, zeros standing beyond both ends, so that n samples have 1 + n / hop frames.
-/// A frame is multiplied by a periodic Hann window, transformed, and its magnitudes are squared.
-/// Triangular filters sum these powers to bands whose edges are evenly spaced on Slaney's mel
-/// scale (linear below 1000 Hz, logarithmic above) and whose areas are equal (Slaney's
-/// normalisation). The result is 10 log10(max(power, 1e-10)), in decibels; librosa's `top_db` is
-/// not applied, since it depends on the loudest sound.
-///
-/// ```
-/// use ironwarp::data::LogMel;
-///
-/// let second: Vec<f32> = (0..8000).map(|i| (i as f32 * 0.3).sin()).collect();
-/// let spectrogram = LogMel::new(40).fft(512).hop(160).transform(&second, 8000)?;
-/// assert_eq!(spectrogram.len(), 40 * 51);
-/// # Ok::<(), ironwarp::error::DataError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogMel {
-    bands: usize,
-    fft: usize,
-    hop: usize,
-    range: Option<(f64, f64)>,
-    mfcc: Option<usize>,
-}
-
 impl LogMel {
-    /// A spectrogram of so many bands, with librosa's defaults: frames of 2048 samples, one every
-    /// 512, bands from 0 Hz to half the sample rate.
-    pub fn new(bands: usize) -> LogMel {
-        LogMel { bands, fft: 2048, hop: 512, range: None, mfcc: None }
-    }
-
-    /// Samples of a frame, an even number; powers of two are fastest.
-    pub fn fft(mut self, samples: usize) -> Self {
-        self.fft = samples;
-        self
-    }
-
-    /// Samples from one frame to the next.
-    pub fn hop(mut self, samples: usize) -> Self {
-        self.hop = samples;
-        self
-    }
-
-    /// Lowest and highest frequency of the bands, in Hz.
-    pub fn range(mut self, lowest: f64, highest: f64) -> Self {
-        self.range = Some((lowest, highest));
-        self
-    }
-
-    /// The first so many mel-frequency cepstral coefficients of each frame in place of its bands: the
-    /// orthonormal discrete cosine transform (type II) of their decibels,
-    /// c_k = √(2 / n) Σ_i x_i cos(π k (2 i + 1) / (2 n)), c_0 divided by √2, for n bands.
-    pub fn mfcc(mut self, coefficients: usize) -> Self {
-        self.mfcc = Some(coefficients);
-        self
-    }
-
-    /// Number of bands.
-    pub fn bands(&self) -> usize {
-        self.bands
-    }
-
-    /// Numbers of a frame: bands, or coefficients.
-    pub fn lines(&self) -> usize {
-        self.mfcc.unwrap_or(self.bands)
-    }
-
-    /// Frames of so many samples: 1 + samples / hop.
-    pub fn frames(&self, samples: usize) -> usize {
-        1 + samples / self.hop.max(1)
-    }
-
     /// The spectrogram of samples taken at `rate` Hz: for each band, from the lowest, its
     /// decibels in each frame; or each coefficient in each frame.
+    ///
+    /// ```
+    /// use ironwarp::data::LogMel;
+    ///
+    /// let second: Vec<f32> = (0..8000).map(|i| (i as f32 * 0.3).sin()).collect();
+    /// let spectrogram = LogMel::new(40).fft(512).hop(160).transform(&second, 8000)?;
+    /// assert_eq!(spectrogram.len(), 40 * 51);
+    /// # Ok::<(), ironwarp::error::DataError>(())
+    /// ```
     ///
     /// # Errors
     /// If `fft` is odd, 0 or above 2^20, `hop` or the number of bands is 0, the range is not one
