@@ -21,6 +21,7 @@ use ironwarp::op::pointwise::Pointwise;
 use ironwarp::op::rectangles::Rectangles;
 use ironwarp::op::reduce::{Reduce, Reduction};
 use ironwarp::op::rms_norm::{RmsNorm, RmsNormGradient};
+use ironwarp::op::roll::Roll;
 use ironwarp::op::slice::{Pad, Slice};
 use ironwarp::op::softmax::{Softmax, SoftmaxGradient};
 use ironwarp::op::softmax_cross_entropy::{
@@ -91,6 +92,7 @@ fn augmentation(width: usize) -> Ops {
             vec![indices(), fixed(&[1])],
         ),
         ("warp", Arc::new(Warp { fill: 0.0 }), [images, vec![one.clone(); 6]].concat()),
+        ("roll", Arc::new(Roll { shift: 1 }), vec![rows(&[1, height, width])]),
         ("rectangles", Arc::new(Rectangles { height, width }), vec![one; 4]),
     ]
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use ironwarp::data::{Column, Dataset};
 use ironwarp::exec::Device;
+use ironwarp::op::expression::Expr;
 use ironwarp::prelude::*;
 use ironwarp::random;
 
@@ -35,13 +36,15 @@ fn everything() -> Augment {
         .scale(0.9, 1.1)
         .shear(5.0)
         .fill(0.25)
-        .color_jitter(0.2, 0.3, 0.0)
+        .color_jitter(0.2, 0.3, 0.0, 0.0)
         .gain(1.0)
         .offset(0.1)
         .noise(0.05)
         .cutout(2)
         .time_masks(1, 2)
         .frequency_masks(2, 1)
+        .mixup(0.4)
+        .cutmix(1.0)
 }
 
 fn trainer(device: &Device) -> Trainer {
@@ -123,6 +126,85 @@ fn a_row_is_changed_alike_wherever_it_stands() {
     assert!(losses[0] != losses[1] && losses[1] != losses[2], "every epoch draws anew: {losses:?}");
 }
 
+/// Mean losses of some epochs over pairs of rows, with weights that stay as they are: the output is
+/// the first pixel of an image of one colour, or the bias where `weight` is 0.
+fn losses(
+    loss: impl Loss + 'static,
+    target: Column,
+    weight: f32,
+    bias: &[f32],
+    augment: Augment,
+) -> Vec<f64> {
+    let colour = |row: usize| (random::word(4, 0, 0, row as u64) % 9) as f32;
+    let pixels = (0..20).flat_map(|row| [colour(row); 12]).collect();
+    let image = Column::numbers("image", &[3, 4], pixels);
+    let data = Dataset::new(vec![image], vec![target]).unwrap();
+    let model = Model::input(&[3, 4]).flatten().dense(bias.len());
+    let mut trainer = Trainer::new(&model, GradientDescent::new(1e-30))
+        .device(Device::cpu())
+        .loss(loss)
+        .build()
+        .unwrap();
+    let weights = vec![weight / 12.0; 12 * bias.len()];
+    trainer.set_parameter("dense_1.weight", &weights).unwrap();
+    trainer.set_parameter("dense_1.bias", bias).unwrap();
+    let fit = Fit::epochs(3).batch(4).progress(Progress::Silent);
+    let history = trainer.fit(&data, fit.augment(augment)).unwrap();
+    history.epochs.iter().map(|e| e.loss).collect()
+}
+
+fn colours() -> Column {
+    let colour = |row: u64| (random::word(4, 0, 0, row) % 9) as f32;
+    Column::numbers("colour", &[1], (0..20).map(colour).collect())
+}
+
+/// In ten-thousandths: far above the few roundings of these sums.
+fn rounded(losses: Vec<f64>) -> Vec<f64> {
+    losses.into_iter().map(|loss| (loss * 1e4).round()).collect()
+}
+
+#[test]
+fn numbers_are_mixed_as_their_images_are() {
+    for augment in [
+        Augment::new().mixup(0.5),
+        Augment::new().cutmix(1.0),
+        Augment::new().mixup(2.0).cutmix(0.3),
+    ] {
+        let mean = |target| losses(MeanSquaredError, target, 1.0, &[0.0], augment.clone());
+        let zeros = Column::numbers("zero", &[1], vec![0.0; 20]);
+        assert_eq!(rounded(mean(colours())), [0.0; 3], "{augment:?}");
+        let plain = losses(MeanSquaredError, zeros.clone(), 1.0, &[0.0], Augment::new());
+        let mixed = mean(zeros);
+        // A mean of two is nearer to zero than they are, on average.
+        assert!(mixed.iter().zip(&plain).all(|(mixed, plain)| mixed < plain), "{mixed:?}");
+    }
+}
+
+#[test]
+fn the_loss_of_mixed_classes_is_that_for_their_probabilities() {
+    let bits: Vec<u32> = (0..20).map(|row| random::word(6, 0, 0, row) % 2).collect();
+    let [no, yes] = [0.3f32, 1.7];
+    let of_class =
+        [no, yes].map(|x| (f64::from(no).exp() + f64::from(yes).exp()).ln() - f64::from(x));
+    for augment in [Augment::new().mixup(0.4), Augment::new().cutmix(1.0)] {
+        let numbers = Column::numbers("bit", &[1], bits.iter().map(|&bit| bit as f32).collect());
+        let expected = losses(
+            move |output: &Value, share: &Value| {
+                let loss = |y: &Expr, t: &Expr| y * 0.0 + t * of_class[1] + (1.0 - t) * of_class[0];
+                output.map2(share, loss).mean_per_row()
+            },
+            numbers,
+            0.0,
+            &[0.0],
+            augment.clone(),
+        );
+        let classes = ["no", "yes"].map(String::from).to_vec();
+        let labels = Column::labels("bit", bits.clone(), classes);
+        let got = losses(CrossEntropy::default(), labels, 0.0, &[no, yes], augment.clone());
+        assert_eq!(rounded(got), rounded(expected), "{augment:?}");
+    }
+}
+
 #[test]
 fn what_augmentation_does_not_fit_is_refused() {
     let refused = |model: &Model, augment: Augment| {
@@ -136,9 +218,15 @@ fn what_augmentation_does_not_fit_is_refused() {
         (Augment::new().rotate(f64::NAN), "`rotate` is NaN degrees"),
         (Augment::new().scale(2.0, 1.0), "`scale` is 2 to 1"),
         (Augment::new().noise(-1.0), "`noise` is -1, not 0 or more"),
-        (Augment::new().color_jitter(0.0, 0.0, 0.5), "saturation asks for three channels, got 1"),
+        (
+            Augment::new().color_jitter(0.0, 0.0, 0.5, 0.0),
+            "saturation and hue ask for three channels, got 1",
+        ),
+        (Augment::new().color_jitter(0.0, 0.0, 0.0, 0.6), "`hue` is 0.6, not 0..=0.5"),
         (Augment::new().time_masks(7, 1).cutout(1).frequency_masks(1, 1), "9 masks of a row"),
         (Augment::new().image(1, 5, 7).crop(1), "no images [1, 5, 7]"),
+        (Augment::new().mixup(0.0), "the alpha of `mixup` is 0, not above 0"),
+        (Augment::new().cutmix(f64::NAN), "the alpha of `cutmix` is NaN"),
         (Augment::new().input("photo").crop(1), "there is `input`"),
     ] {
         let error = refused(&model, augment);
@@ -151,10 +239,11 @@ fn what_augmentation_does_not_fit_is_refused() {
         let mut trainer = Trainer::new(&model, Adam::new(0.01)).device(Device::cpu()).build()?;
         trainer.fit(&signals, fit(Some(augment)))
     };
-    for augment in [Augment::new().crop(1), Augment::new().rotate(5.0)] {
+    for augment in [Augment::new().crop(1), Augment::new().rotate(5.0), Augment::new().cutmix(1.0)]
+    {
         let error = train(augment.clone()).unwrap_err().to_string();
         assert!(error.contains("rows of 9 numbers are signals"), "{error}");
         train(augment.image(1, 3, 3)).expect("images in a row");
     }
-    train(Augment::new().time_shift(2).flip_horizontal(0.5)).expect("signals");
+    train(Augment::new().time_shift(2).flip_horizontal(0.5).mixup(0.2)).expect("signals");
 }

@@ -5,6 +5,8 @@ mod common;
 
 use common::inputs;
 use common::model::SmallModel;
+use ironwarp::data::{Column, Dataset};
+use ironwarp::exec::Device;
 use ironwarp::exec::cuda::{CudaExecutor, Replay};
 use ironwarp::op::expression::{Binary, Expr, Unary};
 use ironwarp::op::pointwise::Pointwise;
@@ -143,11 +145,37 @@ fn functions_of_one_number_give_the_same_bits() {
 #[test]
 fn augmentation_gives_the_same_bits() {
     let Some(_session) = emulator::session() else { return };
-    let ops = ["draw", "rectangles", "warp"];
+    let ops = ["draw", "rectangles", "roll", "warp"];
     let cases = Registry::standard().cases().into_iter().filter(|c| ops.contains(&c.op.name()));
     for case in cases {
         compare(SmallModel::of_case(&case), inputs(&case, 0), &[case.op.label()]);
     }
+}
+
+/// Losses of pairs, of which one pixel and one number are seen, are sums of two in any order.
+#[test]
+fn coloured_and_mixed_rows_give_the_same_bits() {
+    let Some(_session) = emulator::session() else { return };
+    let numbers = |stream: u32, count: usize| -> Vec<f32> {
+        (0..count as u64).map(|i| random::uniform(7, stream, 0, i)).collect()
+    };
+    let images = Column::numbers("image", &[3, 3, 5], numbers(54, 40 * 45));
+    let targets = Column::numbers("number", &[1], numbers(55, 40));
+    let data = Dataset::new(vec![images], vec![targets]).expect("sound data");
+    let losses = |device: Device| {
+        let model = Model::input(&[3, 3, 5]).flatten().dense(1);
+        let trainer = Trainer::new(&model, GradientDescent::new(1e-30)).device(device);
+        let mut trainer = trainer.loss(MeanSquaredError).build().expect("builds");
+        let middle: Vec<f32> = (0..45).map(|i| f32::from(u8::from(i == 22))).collect();
+        trainer.set_parameter("dense_1.weight", &middle).expect("a parameter");
+        trainer.set_parameter("dense_1.bias", &[0.0]).expect("a parameter");
+        let fit = Fit::epochs(9).batch(2).progress(Progress::Silent);
+        let augment = Augment::new().color_jitter(0.3, 0.0, 0.4, 0.2);
+        let augment = augment.mixup(0.3).cutmix(1.0);
+        let history = trainer.fit(&data, fit.augment(augment)).expect("trains");
+        history.epochs.iter().map(|e| e.loss.to_bits()).collect::<Vec<_>>()
+    };
+    assert_eq!(losses(Device::cpu()), losses(Device::cuda(0).expect("a device")));
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn emulated_rows_are_augmented_by_their_numbers() {
         trainer.fit(&data, fit(2).augment(augment)).expect("trains");
         weights(&trainer)
     };
-    let augment = || Augment::new().flip_horizontal(0.5).time_shift(3).noise(0.1);
+    let augment = || Augment::new().flip_horizontal(0.5).time_shift(3).noise(0.1).mixup(0.4);
     let held = run(Replay::Graph, augment());
     assert_eq!(parts_sent(&session), 0);
     assert_ne!(held, run(Replay::Graph, Augment::new()));

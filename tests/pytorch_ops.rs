@@ -8,12 +8,13 @@ mod pytorch;
 use std::sync::{Arc, Mutex};
 
 use common::bounds;
-use common::model::{Differentiator, SmallModel};
+use common::model::{Differentiator, SmallModel, run_reference};
 use ironwarp::layer::activation::Activation;
 use ironwarp::layer::value::{SharedTrace, Trace};
 use ironwarp::layer::{Dense, LayerNorm, Value};
 use ironwarp::op::matmul::Matmul;
 use ironwarp::op::softmax_cross_entropy::SoftmaxCrossEntropy;
+use ironwarp::op::warp::Warp;
 use ironwarp::op::{BufferId, Op, Role, layer_norm, rms_norm};
 use ironwarp::tensor::{DType, Shape, TensorType};
 use pytorch::{Case, cases};
@@ -332,4 +333,21 @@ fn cross_entropy_agrees() {
 #[test]
 fn layers_agree() {
     compare_family("layers", layer);
+}
+
+#[test]
+fn warps_agree_with_pytorch() {
+    let all = cases("warp");
+    for case in &all {
+        let (x, maps) = (case.get("in.x"), case.get("in.map"));
+        let mut inputs = vec![x.elements.clone()];
+        inputs.extend((0..6).map(|k| maps.elements.iter().skip(k).step_by(6).copied().collect()));
+        let mut types = vec![TensorType::f32(Shape::rows(&x.shape[1..]))];
+        types.resize(7, TensorType::f32(Shape::rows(&[])));
+        let op = Warp { fill: 0.0 };
+        let call = ironwarp::op::Case::new(op, types, x.shape[0]);
+        let got = run_reference(&op, &call, &inputs).remove(0);
+        pytorch::assert_close(&case.name, &got, &case.get("out.y").elements);
+    }
+    assert_eq!(all.len(), 14);
 }

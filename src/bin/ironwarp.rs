@@ -17,6 +17,8 @@ use serde::Serialize;
 mod bench;
 #[path = "ironwarp/choices.rs"]
 mod choices;
+#[path = "ironwarp/folder.rs"]
+mod folder;
 #[path = "ironwarp/format.rs"]
 mod format;
 #[path = "ironwarp/inspect.rs"]

@@ -5,6 +5,7 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use super::column::{Column, Values};
+use super::media::Media;
 use super::preprocessing::Preprocessing;
 use crate::error::DataError;
 use crate::tensor::DType;
@@ -84,6 +85,7 @@ pub struct Dataset {
     /// Of rows that were read from files: which of the data's rows they are.
     pub(super) numbers: Option<Arc<[u32]>>,
     pub(super) preprocessing: Option<Arc<Preprocessing>>,
+    pub(super) media: Option<Arc<Media>>,
     /// Bytes that training may hold of rows that stay in files.
     pub(super) memory: usize,
 }
@@ -135,6 +137,7 @@ impl Dataset {
             groups: None,
             numbers: None,
             preprocessing: None,
+            media: None,
             memory: DEFAULT_MEMORY,
         })
     }
@@ -189,6 +192,11 @@ impl Dataset {
     /// How raw rows became these, if they came from a table.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         self.preprocessing.as_deref()
+    }
+
+    /// How raw files became these, if they came from a folder of images or sounds.
+    pub fn media(&self) -> Option<&Media> {
+        self.media.as_deref()
     }
 
     /// The rows of a range, which is cut to the rows that there are, as a slice of Python's is.

@@ -3,9 +3,10 @@
 //! A [`Dataset`] holds what a model reads (inputs) and what it should say (targets), as 32-bit
 //! floats and indices, ready to be gathered into batches. It is made from arrays
 //! ([`Dataset::from_arrays`]), from a CSV file ([`Dataset::csv`]), from IDX files
-//! ([`Dataset::idx`]), from NumPy's arrays ([`Dataset::npy`]), from text ([`Vocabulary`]) or from
-//! any columns ([`Dataset::new`]); with the feature `parquet` also from Parquet files (`Parquet`), with
-//! `images` and `audio` from folders of images (`ImageFolder`) and of sounds (`WavFolder`).
+//! ([`Dataset::idx`]), from NumPy's arrays ([`Dataset::npy`]), from text ([`Vocabulary`],
+//! [`Tokenizer`]) or from any columns ([`Dataset::new`]); with the feature `parquet` also from Parquet
+//! files (`Parquet`), with `images` and `audio` from folders of images (`ImageFolder`) and of sounds
+//! (`WavFolder`).
 //!
 //! Files of rows take three steps: a [`Table`] of raw cells; a [`Recipe`] that says what is to be
 //! done to its columns; a [`Preprocessing`], which is the recipe fitted on the training rows. The
@@ -26,6 +27,8 @@ mod folder;
 mod grouping;
 mod gzip;
 pub mod idx;
+mod log_mel;
+mod media;
 pub mod npy;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -38,6 +41,7 @@ mod streaming;
 mod table;
 mod text;
 mod threads;
+mod tokenizer;
 mod vocabulary;
 mod weights;
 
@@ -46,10 +50,12 @@ pub use column::{Column, Values};
 pub use csv::Csv;
 pub use dataset::{ColumnId, Dataset, Task};
 pub use date::{Cycle, DatePart};
+#[cfg(feature = "audio")]
+pub use folder::audio::WavFolder;
 #[cfg(feature = "images")]
 pub use folder::images::ImageFolder;
-#[cfg(feature = "audio")]
-pub use folder::{audio::WavFolder, mel::LogMel};
+pub use log_mel::LogMel;
+pub use media::{Files, Media};
 #[cfg(feature = "parquet")]
 pub use parquet::Parquet;
 pub use preprocessing::{
@@ -63,6 +69,7 @@ pub use stored::Stored;
 pub(crate) use streaming::Held;
 pub use streaming::Windows;
 pub use table::{Kind, Table, TableColumn};
+pub use tokenizer::Tokenizer;
 pub use vocabulary::{Vocabulary, read_text};
 
 #[cfg(test)]

@@ -127,27 +127,35 @@ impl Vocabulary {
     /// If `length` or `stride` is 0, the text has fewer than `length` + 1 tokens, or as
     /// [`Vocabulary::encode`].
     pub fn windows(&self, text: &str, length: usize, stride: usize) -> Result<Dataset, DataError> {
-        if length == 0 || stride == 0 {
-            return Err(DataError::Invalid(format!(
-                "windows of length {length} and stride {stride}: both must be above 0"
-            )));
-        }
-        let tokens = self.encode(text)?;
-        if tokens.len() <= length {
-            return Err(DataError::Invalid(format!(
-                "windows of length {length} need {length} tokens and the one after them, the \
-                 text has {}",
-                tokens.len()
-            )));
-        }
-        let rows = |tokens: &[u32]| -> Vec<u32> {
-            tokens.windows(length).step_by(stride).flatten().copied().collect()
-        };
         let names: Vec<String> = self.characters.iter().map(char::to_string).collect();
-        let (input, next) = (rows(&tokens[..tokens.len() - 1]), rows(&tokens[1..]));
-        let column = |name: &str, values| {
-            Column::new(name.into(), vec![length], Values::U32(values), names.clone())
-        };
-        Dataset::new(vec![column("tokens", input)], vec![column("next", next)])
+        windows(&self.encode(text)?, &names, length, stride)
     }
+}
+
+/// Rows of successive tokens, which have these names.
+pub(super) fn windows(
+    tokens: &[u32],
+    names: &[String],
+    length: usize,
+    stride: usize,
+) -> Result<Dataset, DataError> {
+    if length == 0 || stride == 0 {
+        return Err(DataError::Invalid(format!(
+            "windows of length {length} and stride {stride}: both must be above 0"
+        )));
+    }
+    if tokens.len() <= length {
+        return Err(DataError::Invalid(format!(
+            "windows of length {length} need {length} tokens and the one after them, the text has {}",
+            tokens.len()
+        )));
+    }
+    let rows = |tokens: &[u32]| -> Vec<u32> {
+        tokens.windows(length).step_by(stride).flatten().copied().collect()
+    };
+    let (input, next) = (rows(&tokens[..tokens.len() - 1]), rows(&tokens[1..]));
+    let column = |name: &str, values| {
+        Column::new(name.into(), vec![length], Values::U32(values), names.into())
+    };
+    Dataset::new(vec![column("tokens", input)], vec![column("next", next)])
 }

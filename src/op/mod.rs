@@ -25,6 +25,7 @@ pub mod rectangles;
 pub mod reduce;
 pub mod reshape;
 pub mod rms_norm;
+pub mod roll;
 pub mod slice;
 pub mod softmax;
 pub mod softmax_cross_entropy;

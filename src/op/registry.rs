@@ -99,6 +99,7 @@ impl Registry {
         registry.add::<super::reshape::Reshape>();
         registry.add::<super::rms_norm::RmsNorm>();
         registry.add::<super::rms_norm::RmsNormGradient>();
+        registry.add::<super::roll::Roll>();
         registry.add::<super::softmax::Softmax>();
         registry.add::<super::softmax::SoftmaxGradient>();
         registry.add::<super::slice::Pad>();

@@ -43,15 +43,17 @@ impl Op for Warp {
         let [images, map @ ..] = inputs else {
             return Err(OpError("warp takes images and six numbers a row, got nothing".into()));
         };
-        let [batch @ Dim::Rows(_), Dim::Fixed(_), Dim::Fixed(h), Dim::Fixed(w)] =
+        let [batch @ Dim::Rows(_), Dim::Fixed(channels), Dim::Fixed(h), Dim::Fixed(w)] =
             *images.shape.dims()
         else {
             return Err(OpError(format!("warp takes f32[B, C, H, W], got {images}")));
         };
-        // Positions must be exact in f32.
-        if images.dtype != DType::F32 || h.max(w) > 1 << 22 {
+        // Positions must be exact in f32, and places of a plane in 32 bits.
+        let large = h.max(w) > 1 << 22 || h.saturating_mul(w) > 1 << 30;
+        if images.dtype != DType::F32 || channels.min(h).min(w) == 0 || large {
             return Err(OpError(format!(
-                "warp takes f32[B, C, H, W] with H and W up to 2^22, got {images}"
+                "warp takes f32[B, C, H, W] with elements, H and W up to 2^22 and H W up to 2^30, \
+                 got {images}"
             )));
         }
         let number = TensorType::f32(Shape(vec![batch]));
@@ -169,75 +171,112 @@ impl CpuKernel for Kernel {
     }
 
     fn run(&self, _phase: usize, task: usize, _live: &Live, io: &mut TaskIo<'_>) {
-        let first = task * self.images_per_task();
-        for (k, target) in io.output(0).chunks_mut(self.elements()).enumerate() {
-            let row = first + k;
-            simd::dispatch(Image {
-                sizes: self.sizes,
-                fill: self.fill,
-                map: std::array::from_fn(|k| io.input(1 + k)[row]),
-                source: &io.input(0)[row * self.elements()..][..self.elements()],
-                target,
-            });
+        let [channels, height, width] = self.sizes;
+        let scratch = io.thread_scratch();
+        let (padded, offsets) = scratch.split_at_mut((height + AROUND) * (width + AROUND));
+        let (right, down) = offsets.split_at_mut(height * width);
+        padded.fill(self.fill);
+        let lines = right.chunks_exact_mut(width).zip(down.chunks_exact_mut(width));
+        for (i, (right, down)) in lines.enumerate() {
+            right.iter_mut().enumerate().for_each(|(j, u)| *u = j as f32 - middle(width));
+            down.fill(i as f32 - middle(height));
         }
+        let planes = io.input(0).chunks_exact(height * width);
+        let targets = io.output(0).chunks_exact_mut(height * width);
+        let first = task * self.images_per_task() * channels;
+        for (n, (source, target)) in (first..).zip(planes.skip(first).zip(targets)) {
+            let map = std::array::from_fn(|k| io.input(1 + k)[n / channels]);
+            let (sizes, right, down, padded) = ([height, width], &*right, &*down, &mut *padded);
+            simd::dispatch(Plane { sizes, map, right, down, source, padded, target });
+        }
+    }
+
+    fn thread_scratch(&self) -> usize {
+        let [_, height, width] = self.sizes;
+        (height + AROUND) * (width + AROUND) + 2 * height * width
     }
 }
 
-/// One image, in the order of operations of `kernels/warp.cu`.
-struct Image<'a> {
-    sizes: [usize; 3],
-    fill: f32,
+/// Lines and columns around a padded plane: one before, two after. Places lie between -1 and the size,
+/// so that no neighbour lies farther out.
+const AROUND: usize = 3;
+/// Pixels that are computed together: enough that the compiler makes vectors of them.
+const TOGETHER: usize = 64;
+
+/// The offset of an image's centre.
+fn middle(size: usize) -> f32 {
+    (size as f32 - 1.0) * 0.5
+}
+
+/// One plane of an image, in the order of operations of `kernels/warp.cu`.
+struct Plane<'a> {
+    sizes: [usize; 2],
     map: [f32; 6],
+    /// How far right of the centre each pixel is, and how far below it.
+    right: &'a [f32],
+    down: &'a [f32],
     source: &'a [f32],
+    /// For the source with what stands beyond its edges around it; filled with that before.
+    padded: &'a mut [f32],
     target: &'a mut [f32],
 }
 
-impl simd::Vectorised for Image<'_> {
+impl simd::Vectorised for Plane<'_> {
     #[inline(always)]
     fn run(self) {
-        let Image { sizes: [_, height, width], fill, map, source, target } = self;
-        let [a, b, c, d, e, f] = map;
-        let (h, w, plane) = (height as f32, width as f32, height * width);
-        let (middle_x, middle_y) = ((w - 1.0) * 0.5, (h - 1.0) * 0.5);
-        for i in 0..height {
-            let v = i as f32 - middle_y;
-            for j in 0..width {
-                let u = j as f32 - middle_x;
-                let (x, y) = (a * u + b * v + c + middle_x, d * u + e * v + f + middle_y);
-                let x = if x > -1.0 { x.min(w) } else { -1.0 };
-                let y = if y > -1.0 { y.min(h) } else { -1.0 };
-                let (left, top) = (x.floor(), y.floor());
-                let (s, t) = (x - left, y - top);
-                let (left, top) = (left as i32, top as i32);
-                let whole = left >= 0 && top >= 0 && left + 1 < width as i32;
-                let whole = whole && top + 1 < height as i32;
-                let at = (top.max(0) as usize) * width + left.max(0) as usize;
-                let planes = source.chunks_exact(plane).zip(target.chunks_exact_mut(plane));
-                for (source, target) in planes {
-                    let pixels = match source.get(at..at + width + 2) {
-                        Some(pixels) if whole => {
-                            [pixels[0], pixels[1], pixels[width], pixels[width + 1]]
-                        }
-                        _ => edge(source, [height, width], [top, left], fill),
-                    };
-                    let upper = (1.0 - s) * pixels[0] + s * pixels[1];
-                    let lower = (1.0 - s) * pixels[2] + s * pixels[3];
-                    target[i * width + j] = (1.0 - t) * upper + t * lower;
-                }
-            }
+        let Plane { sizes: sizes @ [_, width], map, right, down, source, padded, target } = self;
+        let pitch = width + AROUND;
+        let lines = padded[pitch..].chunks_exact_mut(pitch).zip(source.chunks_exact(width));
+        lines.for_each(|(to, from)| to[1..=width].copy_from_slice(from));
+        let offsets = right.chunks(TOGETHER).zip(down.chunks(TOGETHER));
+        for (target, offsets) in target.chunks_mut(TOGETHER).zip(offsets) {
+            some_pixels(sizes, &map, offsets, padded, target);
         }
     }
 }
 
-/// The four pixels from a place on, of which some may lie outside.
-fn edge(plane: &[f32], [height, width]: [usize; 2], at: [i32; 2], fill: f32) -> [f32; 4] {
-    [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(down, right)| {
-        let (y, x) = (usize::try_from(at[0] + down), usize::try_from(at[1] + right));
-        match (y, x) {
-            (Ok(y), Ok(x)) if y < height && x < width => plane[y * width + x],
-            _ => fill,
-        }
-    })
+#[inline(always)]
+fn some_pixels(
+    [height, width]: [usize; 2],
+    map: &[f32; 6],
+    (right, down): (&[f32], &[f32]),
+    padded: &[f32],
+    target: &mut [f32],
+) {
+    let [a, b, c, d, e, f] = *map;
+    let (h, w, pitch) = (height as f32, width as f32, width + AROUND);
+    let count = target.len().min(right.len()).min(down.len()).min(TOGETHER);
+    let (mut s, mut t, mut at) = ([0.0; TOGETHER], [0.0; TOGETHER], [0; TOGETHER]);
+    for k in 0..count {
+        let (u, v) = (right[k], down[k]);
+        let x = a * u + b * v + c + middle(width);
+        let y = d * u + e * v + f + middle(height);
+        let x = if x > -1.0 { x.min(w) } else { -1.0 };
+        let y = if y > -1.0 { y.min(h) } else { -1.0 };
+        let (left, top) = (x.floor(), y.floor());
+        (s[k], t[k]) = (x - left, y - top);
+        at[k] = whole(top + 1.0) * pitch as u32 + whole(left + 1.0);
+    }
+    let mut pixels = [[0.0; TOGETHER]; 4];
+    for (k, &at) in at[..count].iter().enumerate() {
+        let four = &padded[at as usize..][..pitch + 2];
+        pixels[0][k] = four[0];
+        pixels[1][k] = four[1];
+        pixels[2][k] = four[pitch];
+        pixels[3][k] = four[pitch + 1];
+    }
+    for k in 0..count {
+        let upper = (1.0 - s[k]) * pixels[0][k] + s[k] * pixels[1][k];
+        let lower = (1.0 - s[k]) * pixels[2][k] + s[k] * pixels[3][k];
+        target[k] = (1.0 - t[k]) * upper + t[k] * lower;
+    }
+}
+
+/// A whole number from 0 to 2^22 + 1: added to 2^23, it stands in the lowest bits. A cast would look
+/// for what is no number, one at a time.
+#[inline(always)]
+fn whole(x: f32) -> u32 {
+    (x + 8_388_608.0).to_bits() & 0x7f_ffff
 }
 
 impl Family for Warp {

@@ -1,7 +1,7 @@
 //! Model files and checkpoints: what is in them, and when they are written.
 //!
 //! A model file holds the parameters by name and, as metadata, `{"kind": "model", "network": ..,
-//! "preprocessing": ..}`. A checkpoint adds optimizer states (`optimizer/<parameter>.<state>`), the
+//! "preprocessing": .., "media": ..}`. A checkpoint adds optimizer states (`optimizer/<parameter>.<state>`), the
 //! best parameters (`best/<parameter>`), and the trainer's counters.
 
 use std::collections::BTreeMap;
@@ -64,6 +64,7 @@ fn metadata(trainer: &Trainer, kind: &str) -> Json {
         "kind": kind,
         "network": trainer.session.network.to_json(),
         "preprocessing": trainer.preprocessing,
+        "media": trainer.media,
     })
 }
 
@@ -162,6 +163,8 @@ pub(super) fn resume(trainer: &mut Trainer, path: &Path) -> Result<()> {
     }
     let preprocessing = serde_json::from_value(metadata["preprocessing"].clone())
         .map_err(|error| mismatch(format!("its preprocessing can't be read: {error}")))?;
+    let media = serde_json::from_value(metadata["media"].clone())
+        .map_err(|error| mismatch(format!("its settings of files can't be read: {error}")))?;
     let parameters = trainer.session.lasting.parameters();
     let mut places: Vec<_> = parameters.map(|p| (p.name.clone(), p.parameter)).collect();
     places.extend(states(trainer));
@@ -169,7 +172,7 @@ pub(super) fn resume(trainer: &mut Trainer, path: &Path) -> Result<()> {
         crate::Error::Train(error) => mismatch(error.to_string()).into(),
         other => other,
     })?;
-    trainer.preprocessing = preprocessing;
+    (trainer.preprocessing, trainer.media) = (preprocessing, media);
     trainer.state = state;
     Ok(())
 }

@@ -45,6 +45,7 @@ impl Trainer {
         let (plan, orders) = self.prepare(data, &fit)?;
         self.begin_run(data, &mut fit)?;
         self.preprocessing = data.preprocessing().cloned();
+        self.media = data.media().cloned();
         if fit.interrupt {
             interrupt::watch()?;
         }

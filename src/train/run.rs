@@ -123,7 +123,7 @@ impl Trainer {
             buffers.iter().map(|&buffer| self.session.tensor(buffer)).collect::<Result<_>>()?;
         let begin = State { run: None, ..self.state.clone() };
         let state = std::mem::replace(&mut self.state, begin);
-        let preprocessing = self.preprocessing.clone();
+        let (preprocessing, media) = (self.preprocessing.clone(), self.media.clone());
         let rows = data.len().min(2 * fit.batch.saturating_mul(fit.accumulate));
         // The weights are of all rows, and were looked at.
         let short = Fit { epochs: 1, checkpoints: None, dry_run: false, step_limit: None, ..fit };
@@ -133,7 +133,7 @@ impl Trainer {
             self.session.executor.write(buffer, tensor.as_f32().unwrap_or_default())?;
         }
         self.state = state;
-        self.preprocessing = preprocessing;
+        (self.preprocessing, self.media) = (preprocessing, media);
         result
     }
 

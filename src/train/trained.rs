@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::check::not_empty;
 use super::session::{LoadedPlan, PlanRequest, Session, check_tensors};
 use super::trainer::Trainer;
-use crate::data::{Dataset, Preprocessing, Table};
+use crate::data::{Dataset, Media, Preprocessing, Table};
 use crate::error::{DataError, FileError, Result};
 use crate::exec::{Device, FeedMut};
 use crate::file::TensorFile;
@@ -24,6 +24,7 @@ use crate::tensor::{DType, HostTensor};
 pub struct Trained {
     inner: Mutex<Inner>,
     preprocessing: Option<Preprocessing>,
+    media: Option<Media>,
 }
 
 struct Inner {
@@ -49,16 +50,13 @@ impl Trained {
     /// # Errors
     /// As [`Trained::load`], and if an op is not in the registry.
     pub fn load_with(path: impl AsRef<Path>, device: Device, ops: &Registry) -> Result<Trained> {
-        let (network, preprocessing, tensors) = read(path.as_ref(), ops)?;
+        let Content { network, preprocessing, media, tensors } = read(path.as_ref(), ops)?;
         let mut session = Session::frozen(network, &device)?;
         let parameters = session.lasting.parameters();
         let places: Vec<_> = parameters.map(|p| (p.name.clone(), p.parameter)).collect();
         session.restore(&places, &tensors)?;
-        Ok(Trained::new(session, preprocessing))
-    }
-
-    fn new(session: Session, preprocessing: Option<Preprocessing>) -> Trained {
-        Trained { inner: Mutex::new(Inner { session, plans: vec![] }), preprocessing }
+        let inner = Mutex::new(Inner { session, plans: vec![] });
+        Ok(Trained { inner, preprocessing, media })
     }
 
     pub(super) fn from_trainer(trainer: &Trainer) -> Result<Trained> {
@@ -69,7 +67,9 @@ impl Trained {
                 session.executor.write(id, x)?;
             }
         }
-        Ok(Trained::new(session, trainer.preprocessing.clone()))
+        let (preprocessing, media) = (trainer.preprocessing.clone(), trainer.media.clone());
+        let inner = Mutex::new(Inner { session, plans: vec![] });
+        Ok(Trained { inner, preprocessing, media })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -79,6 +79,11 @@ impl Trained {
     /// The preprocessing that was fitted on the training data.
     pub fn preprocessing(&self) -> Option<&Preprocessing> {
         self.preprocessing.as_ref()
+    }
+
+    /// How the files of the training data became rows, where it was a folder of images or sounds.
+    pub fn media(&self) -> Option<&Media> {
+        self.media.as_ref()
     }
 
     /// A table of the model's layers.
@@ -134,6 +139,31 @@ impl Trained {
         self.predict(&preprocessing.apply(table)?)
     }
 
+    /// The names of raw files and the outputs for them, which become rows as those of the training data
+    /// did: of an image or a sound, or of those of a folder and of the folders in it.
+    ///
+    /// # Errors
+    /// If the model was not trained on a folder of images or sounds, as [`Media::read`], and as
+    /// [`Trained::predict`].
+    pub fn predict_files(&self, path: impl AsRef<Path>) -> Result<(Vec<String>, Array2<f32>)> {
+        let Some(media) = &self.media else {
+            let text = "the model was not trained on a folder of images or sounds";
+            return Err(DataError::Invalid(text.into()).into());
+        };
+        // Before memory is asked for: settings that claim much must fit a model that holds much.
+        let (wanted, _) = self.lock().sizes()?;
+        if media.elements() != Some(wanted) {
+            let text = format!(
+                "a row of the model's input has {wanted} elements, its settings of files make others: \
+                 {:?}",
+                media.files()
+            );
+            return Err(DataError::Invalid(text).into());
+        }
+        let (names, rows) = media.read(path)?;
+        Ok((names, self.predict(&rows)?))
+    }
+
     /// Rows of the plan that predicts so many rows, or as many of them as go at once.
     pub fn capacity(rows: usize) -> usize {
         let largest = CAPACITIES[CAPACITIES.len() - 1];
@@ -180,7 +210,12 @@ impl Trained {
 }
 
 /// A model with all that its file holds.
-type Content = (Network, Option<Preprocessing>, BTreeMap<String, HostTensor>);
+pub(super) struct Content {
+    pub(super) network: Network,
+    pub(super) preprocessing: Option<Preprocessing>,
+    media: Option<Media>,
+    tensors: BTreeMap<String, HostTensor>,
+}
 
 /// Reads a model file or a checkpoint and checks that its tensors fit its graph.
 pub(super) fn read(path: &Path, ops: &Registry) -> Result<Content> {
@@ -192,18 +227,19 @@ pub(super) fn read(path: &Path, ops: &Registry) -> Result<Content> {
         return Err(FileError::Mismatch { file: name, message: message.into() }.into());
     }
     let network = Network::from_json(metadata["network"].take(), ops)?;
-    let preprocessing =
-        serde_json::from_value(metadata["preprocessing"].take()).map_err(|error| {
-            FileError::Mismatch {
-                file: name.clone(),
-                message: format!("its preprocessing can't be read: {error}"),
-            }
-        })?;
+    let unread = |what: &str, error: serde_json::Error| FileError::Mismatch {
+        file: name.clone(),
+        message: format!("its {what} can't be read: {error}"),
+    };
+    let preprocessing = serde_json::from_value(metadata["preprocessing"].take())
+        .map_err(|error| unread("preprocessing", error))?;
+    let media = serde_json::from_value(metadata["media"].take())
+        .map_err(|error| unread("settings of files", error))?;
     // Before memory is asked for: a file that claims much must hold much.
     let wanted = network.parameters().iter().map(|p| (&p.name, network.shape(p)));
     check_tensors(wanted, &file.tensors)
         .map_err(|error| FileError::Mismatch { file: name, message: error.to_string() })?;
-    Ok((network, preprocessing, file.tensors))
+    Ok(Content { network, preprocessing, media, tensors: file.tensors })
 }
 
 impl Inner {

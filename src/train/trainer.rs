@@ -9,7 +9,7 @@ use super::group::{self, ParameterGroup};
 use super::session::{LoadedPlan, PlanRequest, Session};
 use super::state::State;
 use super::trained::Trained;
-use crate::data::{Dataset, Preprocessing, Task};
+use crate::data::{Dataset, Media, Preprocessing, Task};
 use crate::error::{Result, TrainError};
 use crate::exec::Device;
 use crate::loss::{CrossEntropy, Loss, MeanSquaredError};
@@ -150,6 +150,7 @@ impl<'a> TrainerBuilder<'a> {
             clip: self.clip,
             average: self.average,
             preprocessing: None,
+            media: None,
             state: State { memory: vec![vec![]; groups.len()], ..State::default() },
             groups,
             memory_before: vec![],
@@ -196,6 +197,7 @@ pub struct Trainer {
     /// One for each group of lasting memory.
     pub(super) groups: Vec<ParameterGroup>,
     pub(super) preprocessing: Option<Preprocessing>,
+    pub(super) media: Option<Media>,
     pub(super) state: State,
     /// The optimizer's memory before the step at hand.
     pub(super) memory_before: Vec<Vec<f64>>,
@@ -359,7 +361,7 @@ impl Trainer {
         Trained::from_trainer(self)
     }
 
-    /// Saves the model: graph, parameters and preprocessing in one file, which [`Trained::load`]
+    /// Saves the model: graph, parameters and what becomes of raw data in one file, which [`Trained::load`]
     /// reads without the model's code. The old file stays if anything fails.
     ///
     /// # Errors

@@ -72,10 +72,10 @@ impl Tuning {
         batch: usize,
         device: &Device,
     ) -> Result<Tuning> {
-        let (network, preprocessing, _) = trained::read(path.as_ref(), &Registry::standard())?;
-        let target = preprocessing.as_ref().map(|p| p.target());
+        let content = trained::read(path.as_ref(), &Registry::standard())?;
+        let target = content.preprocessing.as_ref().map(|p| p.target());
         let numbers = matches!(target, Some(TargetTransform::Numbers(_)));
-        measure(network, regression || numbers, batch, device)
+        measure(content.network, regression || numbers, batch, device)
     }
 }
 

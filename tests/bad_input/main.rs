@@ -13,6 +13,7 @@ mod npz;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod text;
+mod tokenizer;
 
 use std::error::Error;
 use std::fmt::Write;

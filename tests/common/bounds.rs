@@ -37,6 +37,13 @@ pub fn log_mel(decibels: f64) -> f64 {
     10.0 * std::f64::consts::LOG10_E * 3.0 * U + decibels.abs() * U
 }
 
+/// A cepstral coefficient of so many bands in f32 against librosa's: each of the decibels is off as
+/// above, rounding left out; the weights are at most √(2 / n) and n are added, in f64; the result is
+/// rounded once.
+pub fn mfcc(value: f64, bands: usize) -> f64 {
+    (2.0 * bands as f64).sqrt() * log_mel(0.0) + value.abs() * U
+}
+
 /// A quantile transform rounded to f32 against scikit-learn's in f64. Of the share a few roundings
 /// differ; the normal quantile's slope is at most 1.0e6 at shares cut to 1e-7, where scikit-learn
 /// cuts at 1e-7 less an ulp, and its rational forms are right to 1e-15.
@@ -57,8 +64,8 @@ pub fn bounds(case: &Case, inputs: &[Vec<f64>], results: &[Vec<f64>]) -> Vec<Vec
         "matmul" => matmul(case, inputs),
         "reduce" => reduce(case, inputs, results),
         // They move elements.
-        "concatenate" | "dropout" | "gather" | "pad" | "rectangles" | "reshape" | "slice"
-        | "transpose" => results.iter().map(|r| vec![0.0; r.len()]).collect(),
+        "concatenate" | "dropout" | "gather" | "pad" | "rectangles" | "reshape" | "roll"
+        | "slice" | "transpose" => results.iter().map(|r| vec![0.0; r.len()]).collect(),
         "softmax_cross_entropy" | "softmax_cross_entropy_gradient" => {
             softmax_cross_entropy(case, inputs, results)
         }

@@ -103,7 +103,7 @@ fn of_step(step: &Step, inputs: &[Value], elements: impl Fn(BufferId) -> usize) 
     let (ins, out) = (|i: usize| elements(step.inputs[i]), elements(step.outputs[0]));
     let value = match step.op.name() {
         "pad" => all.or(Value::constant(0.0)),
-        "concatenate" | "gather" | "reshape" | "slice" | "transpose" => all,
+        "concatenate" | "gather" | "reshape" | "roll" | "slice" | "transpose" => all,
         "gather_gradient" => inputs[1].sum(ins(0)),
         "reduce" => match step.op.attributes()["reduction"].as_str() {
             Some("max") => all,

@@ -43,6 +43,7 @@ const SLOPE: (&str, &str, &str) = ("layer_norm.cu", "layer_norm_gradient", "f32[
 const RANDOM: (&str, &str, &str) = ("prelude.cuh", "pointwise", "uniform");
 const WARP: (&str, &str, &str) = ("warp.cu", "warp", "");
 const DRAW: (&str, &str, &str) = ("draw.cu", "draw", "");
+const TURN: (&str, &str, &str) = ("roll.cu", "roll", "roll -2");
 const BLOT: (&str, &str, &str) =
     ("rectangles.cu", "rectangles", "f32[B], f32[B], f32[B], f32[B], f32[B]");
 const PLUS: (&str, &str, &str) = ("pointwise.cu", "pointwise", "f32[B, 2, 5], f32[B, 2, 5]");
@@ -137,5 +138,8 @@ pub(crate) const BUGS: &[Bug] = &[
     bug("rows drawn by their place in the batch", DRAW, "(u64)rows[row] * BLOCKS", "(u64)row * BLOCKS"),
     bug("numbers that know no epoch", DRAW, "(u64)epoch[0]", "0"),
     bug("the row's end is overwritten", DRAW, "if (k < left)", "if (k <= left)"),
+    bug("rows moved the other way", TURN, "i < turned ? i + (count - turned) : i - turned", "i + turned < count ? i + turned : i + turned - count"),
+    bug("rows moved round all there is room for", TURN, "SIZE(ROWS) * PIECES", "(SIZE(ROWS) + 1) * PIECES"),
+    bug("a negative shift is not brought round", TURN, "rest < 0 ? rest + rows : rest", "rest"),
     bug("lines counted through all rows", BLOT, "const float i = (float)(at / WIDTH)", "const float i = (float)(n / WIDTH)"),
 ];

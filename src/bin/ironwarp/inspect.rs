@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use ironwarp::data::{
-    Combination, Neighbours, Preprocessing, PrincipalComponents, Scaling, TargetTransform,
-    Transform,
+    Combination, Files, Media, Neighbours, Preprocessing, PrincipalComponents, Scaling,
+    TargetTransform, Transform,
 };
 use ironwarp::exec::Device;
 use ironwarp::file::TensorFile;
@@ -36,6 +36,7 @@ struct Contents {
     parameters: usize,
     tensors: Vec<Tensor>,
     preprocessing: Option<Preprocessing>,
+    media: Option<Media>,
     #[serde(skip)]
     summary: Option<String>,
 }
@@ -72,6 +73,7 @@ fn contents(path: &PathBuf) -> anyhow::Result<Contents> {
             .sum(),
         tensors: file.tensors.iter().map(described).collect(),
         preprocessing: model.as_ref().and_then(|model| model.preprocessing().cloned()),
+        media: model.as_ref().and_then(|model| model.media().cloned()),
         summary: model.map(|model| model.summary()),
     })
 }
@@ -86,11 +88,33 @@ impl fmt::Display for Contents {
         for tensor in &self.tensors {
             writeln!(f, "{:<32} {:<6} {:?}", tensor.name, tensor.dtype, tensor.shape)?;
         }
-        match &self.preprocessing {
-            None => write!(f, "\nNo preprocessing: it reads arrays."),
-            Some(preprocessing) => table(f, preprocessing),
+        match (&self.preprocessing, &self.media) {
+            (Some(preprocessing), _) => table(f, preprocessing),
+            (_, Some(media)) => files(f, media),
+            _ => write!(f, "\nNo preprocessing: it reads arrays."),
         }
     }
+}
+
+/// What becomes of files.
+fn files(f: &mut fmt::Formatter<'_>, media: &Media) -> fmt::Result {
+    match media.files() {
+        Files::Images { height, width, grayscale, normalize } => {
+            let channels = if *grayscale { "grey" } else { "red, green, blue" };
+            let normalised = if normalize.is_some() { ", normalised" } else { "" };
+            write!(f, "\nImages, {height} x {width}, {channels}{normalised}")?;
+        }
+        Files::Sounds { rate, length, log_mel, normalize } => {
+            let values = match log_mel {
+                None => "samples".into(),
+                Some(mel) => format!("{} x {} values", mel.lines(), mel.frames(*length)),
+            };
+            let normalised = if normalize.is_some() { ", normalised" } else { "" };
+            write!(f, "\nSounds, {length} samples at {rate} Hz, as {values}{normalised}")?;
+        }
+    }
+    let classes = media.classes();
+    write!(f, "\nTarget label: one of {}: {}", classes.len(), some(classes))
 }
 
 /// What becomes of a table's columns.

@@ -111,7 +111,8 @@ pub(crate) struct Outcome {
     /// The first metric of the best constant answer.
     baseline_constant: Option<f64>,
     /// What was in the table.
-    report: TableReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<TableReport>,
     #[serde(skip)]
     table: Vec<(&'static str, [Option<f64>; 3])>,
 }
@@ -130,7 +131,7 @@ impl Outcome {
         let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
         let rates = history.epochs.iter().map(|epoch| epoch.rows_per_second);
         Outcome {
-            target: settings.target.clone().unwrap_or_default(),
+            target: training.target.clone(),
             task: settings.task.unwrap_or(Kind::Regression),
             features: parts.train.features(),
             train_rows: parts.train.len(),

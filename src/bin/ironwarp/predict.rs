@@ -16,20 +16,22 @@ use serde_json::{Map, Value, json};
 
 use super::format::Format;
 
-/// Predicts the target for the rows of a table.
+/// Predicts the target for the rows of a table, or the classes of images or sounds.
 ///
 /// Columns are matched by name, in any order; those that the model does not know are passed over,
 /// and the target may be among them or not. A row of the result belongs to a row of the table. Of
-/// classes it holds the most probable one and its probability.
+/// classes it holds the most probable one and its probability. A model of images or sounds takes a file
+/// or a folder, whose folders are looked into, and does to files what was done in training.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   ironwarp predict price.safetensors new.csv --out predictions.csv
-  ironwarp predict species.safetensors new.csv.gz --probabilities | head")]
+  ironwarp predict species.safetensors new.csv.gz --probabilities | head
+  ironwarp predict photos.safetensors new_photos/ --out classes.csv")]
 pub(crate) struct Arguments {
     /// The model's file, as `ironwarp train` wrote it
     model: PathBuf,
-    /// A CSV file, which may be gzipped, or a Parquet file
+    /// A CSV file, which may be gzipped, or a Parquet file; or an image, a WAV file, or a folder of these
     data: PathBuf,
     /// Where to write the predictions, as CSV [default: standard output]
     #[arg(long, short, value_name = "FILE")]
@@ -50,14 +52,17 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let device: Device = arguments.device.parse().map_err(ironwarp::Error::from)?;
     let model = Trained::load(&arguments.model, device)?;
-    let file = arguments.model.display();
-    let preprocessing = model.preprocessing().with_context(|| {
-        format!("{file} was trained on arrays: it does not know what the columns of a table mean")
-    })?;
-    let table = arguments.format.read(&arguments.data, Some(preprocessing))?;
-    let table = known_columns(table, preprocessing)?;
-    let outputs = model.predict_table(&table)?;
-    let answers = Answers::new(preprocessing, &outputs, arguments.probabilities)?;
+    let answers = match model.media() {
+        Some(media) => {
+            let (names, outputs) = model.predict_files(&arguments.data)?;
+            let all = arguments.probabilities;
+            let mut answers = Answers::of_classes("label", media.classes(), &outputs, all)?;
+            answers.names.insert(0, "file".into());
+            answers.columns.insert(0, Answer::Words(names));
+            answers
+        }
+        None => of_table(arguments, &model)?,
+    };
     let mut text = Vec::new();
     answers.write(&mut text, arguments.json)?;
     match &arguments.out {
@@ -65,6 +70,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(path) => write_atomically(path, &text).map_err(ironwarp::Error::from)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn of_table(arguments: &Arguments, model: &Trained) -> anyhow::Result<Answers> {
+    let file = arguments.model.display();
+    let preprocessing = model.preprocessing().with_context(|| {
+        format!("{file} was trained on arrays: it does not know what the columns of a table mean")
+    })?;
+    let table = arguments.format.read(&arguments.data, Some(preprocessing))?;
+    let table = known_columns(table, preprocessing)?;
+    let outputs = model.predict_table(&table)?;
+    Answers::new(preprocessing, &outputs, arguments.probabilities)
 }
 
 /// The table without the columns that the model does not know, which are told.
@@ -92,32 +108,41 @@ enum Answer {
 
 impl Answers {
     fn new(known: &Preprocessing, outputs: &Array2<f32>, all: bool) -> anyhow::Result<Answers> {
-        let rows = outputs.nrows();
-        let (names, columns) = match known.target() {
+        match known.target() {
             TargetTransform::Numbers(targets) => {
                 let names = targets.iter().map(|target| target.column.clone()).collect();
                 let columns = outputs.columns().into_iter();
-                (names, columns.map(|c| Answer::Numbers(c.to_vec())).collect())
+                let columns = columns.map(|c| Answer::Numbers(c.to_vec())).collect();
+                Ok(Answers { names, columns, rows: outputs.nrows() })
             }
             TargetTransform::Classes { column, classes } => {
-                let odds = probabilities(outputs);
-                let scores: Vec<f32> = odds.iter().copied().collect();
-                let best = predicted_classes(&scores, odds.ncols())?;
-                let word = |&class: &u32| classes.get(class as usize).cloned().unwrap_or_default();
-                let mut names = vec![column.clone()];
-                let mut columns = vec![Answer::Words(best.iter().map(word).collect())];
-                if all {
-                    names.extend(classes.iter().map(|class| format!("{column}={class}")));
-                    columns.extend(odds.columns().into_iter().map(|c| Answer::Numbers(c.to_vec())));
-                } else {
-                    let own = best.iter().zip(odds.rows()).map(|(&class, row)| row[class as usize]);
-                    names.push("probability".into());
-                    columns.push(Answer::Numbers(own.collect()));
-                }
-                (names, columns)
+                Answers::of_classes(column, classes, outputs, all)
             }
-        };
-        Ok(Answers { names, columns, rows })
+        }
+    }
+
+    /// The most probable classes, and their probabilities or, if asked for, those of all.
+    fn of_classes(
+        column: &str,
+        classes: &[String],
+        outputs: &Array2<f32>,
+        all: bool,
+    ) -> anyhow::Result<Answers> {
+        let odds = probabilities(outputs);
+        let scores: Vec<f32> = odds.iter().copied().collect();
+        let best = predicted_classes(&scores, odds.ncols())?;
+        let word = |&class: &u32| classes.get(class as usize).cloned().unwrap_or_default();
+        let mut names = vec![column.to_string()];
+        let mut columns = vec![Answer::Words(best.iter().map(word).collect())];
+        if all {
+            names.extend(classes.iter().map(|class| format!("{column}={class}")));
+            columns.extend(odds.columns().into_iter().map(|c| Answer::Numbers(c.to_vec())));
+        } else {
+            let own = best.iter().zip(odds.rows()).map(|(&class, row)| row[class as usize]);
+            names.push("probability".into());
+            columns.push(Answer::Numbers(own.collect()));
+        }
+        Ok(Answers { names, columns, rows: outputs.nrows() })
     }
 
     fn write(&self, out: &mut Vec<u8>, json: bool) -> anyhow::Result<()> {

@@ -19,7 +19,8 @@ use super::format::Format;
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub(crate) struct Settings {
-    /// The table to learn from: a CSV file, which may be gzipped, or a Parquet file
+    /// What to learn from: a CSV file, which may be gzipped, a Parquet file, a folder with one folder of
+    /// images for each class, or a folder of WAV files, with --pattern
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<PathBuf>,
     /// The column to predict; all others are inputs
@@ -79,6 +80,35 @@ pub(crate) struct Settings {
     /// Leaves out rows that are equal to an earlier one
     #[arg(long)]
     pub(crate) drop_duplicates: bool,
+    /// Side of the square that images are resized to, or height,width [default: all images must have
+    /// the size of the first]
+    #[arg(long, value_name = "PIXELS", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<Vec<u32>>,
+    /// Images have one channel, their grey
+    #[arg(long)]
+    pub(crate) grayscale: bool,
+    /// What the names of WAV files look like, such as {class}_{speaker}_{index}.wav
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pattern: Option<String>,
+    /// Samples of a sound: longer ones are cut, shorter ones padded [default: those of the longest]
+    #[arg(long, value_name = "SAMPLES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) length: Option<usize>,
+    /// Bands of the log-mel spectrogram that a sound becomes; 0 for its samples
+    #[arg(long, value_name = "COUNT", default_value = "40")]
+    pub(crate) bands: usize,
+    /// Cepstral coefficients in place of the bands
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mfcc: Option<usize>,
+    /// Samples of a spectrogram's frame
+    #[arg(long, value_name = "SAMPLES", default_value = "512")]
+    pub(crate) fft: usize,
+    /// Samples from one frame to the next
+    #[arg(long, value_name = "SAMPLES", default_value = "160")]
+    pub(crate) hop: usize,
     /// Share of the rows that only the final test sees
     #[arg(long, value_name = "SHARE", default_value = "0.2")]
     pub(crate) test: f64,

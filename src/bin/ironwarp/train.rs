@@ -1,7 +1,7 @@
 //! `ironwarp train`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
@@ -16,15 +16,17 @@ use ironwarp::train::{EarlyStopping, Fit, History, Progress, Stop, Trainer};
 
 use super::AskedWrongly;
 use super::choices::Optimizer;
+use super::folder;
 use super::outcome::{Outcome, Scores, constant};
 use super::settings::Settings;
 
-/// Learns to predict a column of a table from the others.
+/// Learns to predict a column of a table from the others, or the classes of images or sounds.
 ///
 /// Reads the table, fills or drops missing cells, scales numbers and encodes words, keeps rows apart
 /// for a test, trains a network until it gets no better on other rows kept apart, and compares it
 /// on the test with a linear model, trained the same way, and with the best constant answer. The
-/// model's file holds all that `ironwarp predict` needs. The settings that were used are written
+/// model's file holds all that `ironwarp predict` needs. Of a folder the classes are in the names of its
+/// folders (images) or files (sounds); values are normalised by the rows for training. The settings that were used are written
 /// beside it; `--config` takes them again, and makes the same model bit for bit.
 #[derive(Args)]
 #[command(after_help = "\
@@ -32,7 +34,9 @@ Examples:
   ironwarp train houses.csv --target price
   ironwarp train houses.parquet --target price
   ironwarp train flowers.csv -t species --hidden 64,64 --dropout 0.1 -o flowers.safetensors
-  ironwarp train --config flowers.toml --seed 7")]
+  ironwarp train --config flowers.toml --seed 7
+  ironwarp train photos/ --size 32 --epochs 50
+  ironwarp train recordings/ --pattern '{class}_{speaker}_{index}.wav' --length 8000 --mfcc 13")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     settings: Settings,
@@ -56,7 +60,10 @@ pub(crate) struct Training {
     pub(crate) settings: Settings,
     pub(crate) parts: Parts,
     pub(crate) device: Device,
-    pub(crate) report: TableReport,
+    /// The name of what is predicted.
+    pub(crate) target: String,
+    /// Of a table.
+    pub(crate) report: Option<TableReport>,
     pub(crate) parameters: usize,
     /// The model, and the settings.
     pub(crate) files: [PathBuf; 2],
@@ -74,27 +81,22 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
             false => Ok(writeln!(std::io::stdout(), "{line}")?),
         }
     };
-    let wrong = |text: &str| AskedWrongly(text.into());
     let device: Device = settings.device.parse().map_err(Error::from)?;
-    let target =
-        settings.target.clone().ok_or_else(|| wrong("name the column to predict with --target"))?;
-    let out = settings.out.get_or_insert_with(|| file_of(&target)).clone();
+    let wrong = |text: &str| AskedWrongly(text.into());
+    let data = settings.data.clone();
+    let data = data.ok_or_else(|| wrong("name a CSV or Parquet file or a folder to learn from"))?;
+    let target = match (data.is_dir(), &settings.target) {
+        (true, _) => "label".to_string(),
+        (false, Some(target)) => target.clone(),
+        (false, None) => return Err(wrong("name the column to predict with --target").into()),
+    };
+    let name = if data.is_dir() { folder::name(&data) } else { target.clone() };
+    let out = settings.out.get_or_insert_with(|| file_of(&name)).clone();
     check_target(&out).map_err(Error::from)?;
-    let data = settings
-        .data
-        .as_deref()
-        .ok_or_else(|| wrong("name a CSV or Parquet file to learn from"))?;
-    let table = settings.format.read(data, None)?;
-    let report = table.report(Some(&target)).map_err(Error::from)?;
-    let ignored = ignore_useless(&mut settings, &report);
-    let recipe = settings.recipe(table.target(&target).map_err(Error::from)?);
-    // Names that are no columns' are refused before much is said.
-    recipe.task().map_err(Error::from)?;
-    say(&report)?;
-    if let Some(ignored) = ignored {
-        say(&format!("Ignored: {ignored}; --ignore says otherwise\n"))?;
-    }
-    let parts = split(&settings, &recipe)?;
+    let (parts, report) = match data.is_dir() {
+        true => (folder::parts(&settings, &data)?, None),
+        false => of_table(&mut settings, &data, &target, &say)?,
+    };
     settings.settle(parts.train.task(), parts.train.len());
     say(&parts.text(&target))?;
 
@@ -115,13 +117,40 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
         }
     };
     let constant = constant(&parts.train, &parts.test)?;
-    let training =
-        Training { settings, parts, device, report, parameters: model.parameter_count()?, files };
+    let training = Training {
+        settings,
+        parts,
+        device,
+        target,
+        report,
+        parameters: model.parameter_count()?,
+        files,
+    };
     super::show(
         &Outcome::new(&training, &history, [Some(scores), linear, Some(constant)]),
         arguments.json,
     )?;
     Ok(if interrupted { ExitCode::from(super::INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// The parts of a table and its report, which is told.
+fn of_table(
+    settings: &mut Settings,
+    data: &Path,
+    target: &str,
+    say: &dyn Fn(&dyn std::fmt::Display) -> anyhow::Result<()>,
+) -> anyhow::Result<(Parts, Option<TableReport>)> {
+    let table = settings.format.read(data, None)?;
+    let report = table.report(Some(target)).map_err(Error::from)?;
+    let ignored = ignore_useless(settings, &report);
+    let recipe = settings.recipe(table.target(target).map_err(Error::from)?);
+    // Names that are no columns' are refused before much is said.
+    recipe.task().map_err(Error::from)?;
+    say(&report)?;
+    if let Some(ignored) = ignored {
+        say(&format!("Ignored: {ignored}; --ignore says otherwise\n"))?;
+    }
+    Ok((split(settings, &recipe)?, Some(report)))
 }
 
 /// The model's file, and that of the settings beside it.
@@ -178,14 +207,18 @@ fn split(settings: &Settings, recipe: &Recipe) -> ironwarp::Result<Parts> {
         let (rest, last) = recipe.split(first, seed)?;
         ((train, validation), test) = (rest.split(second, seed)?, last);
     }
-    let train = match settings.balanced {
+    Ok(Parts { train: weighted(settings, train)?, validation, test })
+}
+
+/// Rows that weigh as they are asked to.
+pub(crate) fn weighted(settings: &Settings, train: Dataset) -> ironwarp::Result<Dataset> {
+    match settings.balanced {
         true => {
             let weights = train.balanced_class_weights()?;
-            train.with_class_weights(&weights)?
+            Ok(train.with_class_weights(&weights)?)
         }
-        false => train,
-    };
-    Ok(Parts { train, validation, test })
+        false => Ok(train),
+    }
 }
 
 impl Parts {
@@ -206,7 +239,9 @@ impl Parts {
 
 /// Hidden layers of these widths, and the output that the data asks for.
 fn network(settings: &Settings, data: &Dataset, hidden: &[usize]) -> Model {
-    let input = Model::input(data.features());
+    let row = data.inputs()[0].row_shape.as_slice();
+    let input = Model::input(row);
+    let input = if row.len() > 1 { input.flatten() } else { input };
     let model = hidden.iter().fold(input, |model, &width| {
         let model = model.dense(width).layer(settings.activation.layer());
         if settings.dropout == 0.0 { model } else { model.dropout(settings.dropout) }

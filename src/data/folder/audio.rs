@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use hound::{SampleFormat, WavReader};
 
-use super::mel::LogMel;
 use super::pattern::Pattern;
-use super::{fault, label, list};
+use super::{dataset, fault, files, list};
 use crate::data::column::Column;
 use crate::data::dataset::Dataset;
+use crate::data::log_mel::LogMel;
+use crate::data::media::Files;
 use crate::data::text::shortened;
 use crate::data::threads::in_order;
 use crate::error::DataError;
@@ -23,8 +24,8 @@ use crate::error::DataError;
 /// in `7_jackson_32.wav`.
 ///
 /// The input `audio` holds samples from -1 to 1, rows of sizes `[length]`, or with
-/// [`WavFolder::log_mel`] spectrograms, rows of sizes `[1, bands, frames]`: one channel, as of an
-/// image. The target `label` has the classes in the order of their sorted names. Rows are sorted
+/// [`WavFolder::log_mel`] spectrograms, rows of sizes `[1, bands, frames]`, or `[1, coefficients,
+/// frames]`: one channel, as of an image. The target `label` has the classes in the order of their sorted names. Rows are sorted
 /// by file name. Files are read on as many threads as the machine has cores; the result does not
 /// depend on them.
 ///
@@ -48,6 +49,7 @@ pub struct WavFolder {
     pattern: String,
     length: Option<usize>,
     log_mel: Option<LogMel>,
+    normalize: Option<(f32, f32)>,
 }
 
 /// The samples of a file, channels averaged, and how many there are in a second.
@@ -64,6 +66,7 @@ impl WavFolder {
             pattern: pattern.into(),
             length: None,
             log_mel: None,
+            normalize: None,
         }
     }
 
@@ -80,20 +83,23 @@ impl WavFolder {
         self
     }
 
+    /// (value - mean) / deviation for each value, be it a sample or one of a spectrogram. Default:
+    /// none.
+    pub fn normalize(mut self, mean: f32, deviation: f32) -> Self {
+        self.normalize = Some((mean, deviation));
+        self
+    }
+
     /// Reads all files.
     ///
     /// # Errors
     /// With the file's name: if the folder or a file cannot be read, there is no WAV file, a name
     /// does not fit the pattern, a file is damaged, compressed or has another sample rate than
     /// the first, or a sample is not finite; and if the pattern has not one `{class}`, the length
-    /// is 0, or as [`LogMel::transform`].
+    /// is 0, the mean is not finite or the deviation not above 0, or as [`LogMel::transform`].
     pub fn read(&self) -> Result<Dataset, DataError> {
         let pattern = Pattern::new(&self.pattern)?;
-        if self.length == Some(0) {
-            return Err(DataError::Invalid(
-                "sounds: length is 0, expected 1 sample or more".into(),
-            ));
-        }
+        self.check()?;
         let listing = list(&self.path, &["wav"])?;
         let Some((_, first)) = listing.files.first() else {
             let message = format!("no WAV files{}", listing.passed_over());
@@ -106,11 +112,7 @@ impl WavFolder {
             })?;
             classes.push(class);
         }
-        let clips = in_order(listing.files.len(), |index| {
-            let mut clip = read_clip(&listing.files[index].1)?;
-            clip.samples.truncate(self.length.unwrap_or(usize::MAX));
-            Ok(clip)
-        })?;
+        let clips = self.clips(&listing.files)?;
         let rate = clips[0].rate;
         if let Some(index) = clips.iter().position(|clip| clip.rate != rate) {
             let message = format!(
@@ -120,27 +122,83 @@ impl WavFolder {
             );
             return Err(fault(&listing.files[index].1, "the header", message));
         }
-        let audio = self.column(clips, rate)?;
-        Dataset::new(vec![audio], vec![label(&classes)])
-    }
-
-    fn column(&self, clips: Vec<Clip>, rate: u32) -> Result<Column, DataError> {
         let longest = clips.iter().map(|clip| clip.samples.len()).max();
         let length = self.length.or(longest).unwrap_or_default();
+        let audio = self.column(clips, length, rate)?;
+        let (log_mel, normalize) = (self.log_mel.clone(), self.normalize);
+        dataset(audio, &classes, Files::Sounds { rate, length, log_mel, normalize })
+    }
+
+    fn check(&self) -> Result<(), DataError> {
+        let invalid = |message: &str| Err(DataError::Invalid(format!("sounds: {message}")));
+        if self.length == Some(0) {
+            return invalid("length is 0, expected 1 sample or more");
+        }
+        match self.normalize {
+            Some((mean, deviation))
+                if !(mean.is_finite() && deviation.is_finite() && deviation > 0.0) =>
+            {
+                invalid("normalize needs a finite mean and a deviation above 0")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The sounds of files, no longer than they may be.
+    fn clips(&self, files: &[(String, PathBuf)]) -> Result<Vec<Clip>, DataError> {
+        in_order(files.len(), |index| {
+            let mut clip = read_clip(&files[index].1)?;
+            clip.samples.truncate(self.length.unwrap_or(usize::MAX));
+            Ok(clip)
+        })
+    }
+
+    fn column(&self, clips: Vec<Clip>, length: usize, rate: u32) -> Result<Column, DataError> {
         let padded = |clip: &Clip| {
             let mut samples = clip.samples.clone();
             samples.resize(length, 0.0);
             samples
         };
-        let Some(log_mel) = &self.log_mel else {
-            let values = clips.iter().flat_map(padded).collect();
-            return Ok(Column::numbers("audio", &[length], values));
+        let (mut values, row_shape) = match &self.log_mel {
+            None => (clips.iter().flat_map(padded).collect::<Vec<_>>(), vec![length]),
+            Some(log_mel) => {
+                let bank = log_mel.bank(rate)?;
+                let row = |index: usize| Ok(bank.transform(&padded(&clips[index])));
+                let rows = in_order(clips.len(), row)?;
+                (rows.concat(), vec![1, log_mel.lines(), log_mel.frames(length)])
+            }
         };
-        let bank = log_mel.bank(rate)?;
-        let rows = in_order(clips.len(), |index| Ok(bank.transform(&padded(&clips[index]))))?;
-        let row_shape = [1, log_mel.bands(), log_mel.frames(length)];
-        Ok(Column::numbers("audio", &row_shape, rows.concat()))
+        if let Some((mean, deviation)) = self.normalize {
+            values.iter_mut().for_each(|value| *value = (*value - mean) / deviation);
+        }
+        Ok(Column::numbers("audio", &row_shape, values))
     }
+}
+
+/// Rows of raw files as others became them.
+pub(in super::super) fn read_as(
+    settings: &Files,
+    path: &Path,
+) -> Result<(Vec<String>, Dataset), DataError> {
+    let Files::Sounds { rate, length, log_mel, normalize } = settings else {
+        return Err(DataError::Invalid("the settings are not those of sounds".into()));
+    };
+    let folder = WavFolder {
+        length: Some(*length),
+        log_mel: log_mel.clone(),
+        normalize: *normalize,
+        ..WavFolder::new(path, "{class}")
+    };
+    folder.check()?;
+    let files = files(path, &["wav"])?;
+    let clips = folder.clips(&files)?;
+    if let Some(index) = clips.iter().position(|clip| clip.rate != *rate) {
+        let found = clips[index].rate;
+        let message = format!("{found} samples a second, expected {rate}; resample it");
+        return Err(fault(&files[index].1, "the header", message));
+    }
+    let rows = folder.column(clips, *length, *rate)?;
+    Ok((files.into_iter().map(|(name, _)| name).collect(), Dataset::new(vec![rows], vec![])?))
 }
 
 fn read_clip(path: &Path) -> Result<Clip, DataError> {

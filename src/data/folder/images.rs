@@ -8,9 +8,10 @@ use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
 
-use super::{fault, label, list};
+use super::{dataset, fault, files, list};
 use crate::data::column::Column;
 use crate::data::dataset::Dataset;
+use crate::data::media::Files;
 use crate::data::text::shortened;
 use crate::data::threads::in_order;
 use crate::error::DataError;
@@ -100,6 +101,19 @@ impl ImageFolder {
                 open(&bytes).map_err(|message| fault(&files[0], "the image", message))?.1
             }
         };
+        let rows = self.rows(&files, (height, width), channels)?;
+        let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
+        let (grayscale, normalize) = (self.grayscale, self.normalize.clone());
+        dataset(rows, &classes, Files::Images { height, width, grayscale, normalize })
+    }
+
+    /// A row for each file, all of one size.
+    fn rows(
+        &self,
+        files: &[PathBuf],
+        (height, width): (u32, u32),
+        channels: usize,
+    ) -> Result<Column, DataError> {
         let images = in_order(files.len(), |index| self.pixels(&files[index], height, width))?;
         let plane = height as usize * width as usize;
         let mut values = Vec::with_capacity(images.len() * channels * plane);
@@ -110,9 +124,8 @@ impl ImageFolder {
                 values.extend(pixels.map(|&pixel| levels[usize::from(pixel)]));
             }
         }
-        let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
         let row_shape = [channels, height as usize, width as usize];
-        Dataset::new(vec![Column::numbers("image", &row_shape, values)], vec![label(&classes)])
+        Ok(Column::numbers("image", &row_shape, values))
     }
 
     fn check(&self, channels: usize) -> Result<(), DataError> {
@@ -195,6 +208,27 @@ impl ImageFolder {
         };
         std::array::from_fn(|level| (level as f32 / 255.0 - mean) / deviation)
     }
+}
+
+/// Rows of raw files as others became them.
+pub(in super::super) fn read_as(
+    settings: &Files,
+    path: &Path,
+) -> Result<(Vec<String>, Dataset), DataError> {
+    let Files::Images { height, width, grayscale, normalize } = settings else {
+        return Err(DataError::Invalid("the settings are not those of images".into()));
+    };
+    let size = (*height, *width);
+    let folder = ImageFolder {
+        path: path.into(),
+        size: Some(size),
+        grayscale: *grayscale,
+        normalize: normalize.clone(),
+    };
+    let channels = if *grayscale { 1 } else { 3 };
+    folder.check(channels)?;
+    let (names, files): (Vec<_>, Vec<_>) = files(path, &EXTENSIONS)?.into_iter().unzip();
+    Ok((names, Dataset::new(vec![folder.rows(&files, size, channels)?], vec![])?))
 }
 
 /// Pillow's rounding of the weights to 16 bits.

@@ -1,11 +1,12 @@
-//! Log-mel spectrograms, with librosa's conventions (`librosa.feature.melspectrogram` and
-//! `librosa.power_to_db`).
+//! Log-mel spectrograms and their cepstral coefficients, with librosa's conventions
+//! (`librosa.feature.melspectrogram`, `librosa.power_to_db` and `librosa.feature.mfcc`).
 
-use std::f64::consts::TAU;
+use std::f64::consts::{PI, TAU};
 use std::sync::Arc;
 
 use realfft::{RealFftPlanner, RealToComplex};
 
+use crate::data::log_mel::LogMel;
 use crate::error::DataError;
 
 /// Powers below this are taken for it before the logarithm, as in librosa.
@@ -14,74 +15,23 @@ const LEAST_POWER: f64 = 1e-10;
 /// Longest transform, in samples.
 const MAX_FFT: usize = 1 << 20;
 
-/// How sound becomes a log-mel spectrogram: the power in bands of frequency over time.
-///
-/// The samples are cut into frames of `fft` samples, one every `hop` samples. Frame t is centred
-/// at sample t * hop, zeros standing beyond both ends, so that n samples have 1 + n / hop frames.
-/// A frame is multiplied by a periodic Hann window, transformed, and its magnitudes are squared.
-/// Triangular filters sum these powers to bands whose edges are evenly spaced on Slaney's mel
-/// scale (linear below 1000 Hz, logarithmic above) and whose areas are equal (Slaney's
-/// normalisation). The result is 10 log10(max(power, 1e-10)), in decibels; librosa's `top_db` is
-/// not applied, since it depends on the loudest sound.
-///
-/// ```
-/// use ironwarp::data::LogMel;
-///
-/// let second: Vec<f32> = (0..8000).map(|i| (i as f32 * 0.3).sin()).collect();
-/// let spectrogram = LogMel::new(40).fft(512).hop(160).transform(&second, 8000)?;
-/// assert_eq!(spectrogram.len(), 40 * 51);
-/// # Ok::<(), ironwarp::error::DataError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogMel {
-    bands: usize,
-    fft: usize,
-    hop: usize,
-    range: Option<(f64, f64)>,
-}
-
 impl LogMel {
-    /// A spectrogram of so many bands, with librosa's defaults: frames of 2048 samples, one every
-    /// 512, bands from 0 Hz to half the sample rate.
-    pub fn new(bands: usize) -> LogMel {
-        LogMel { bands, fft: 2048, hop: 512, range: None }
-    }
-
-    /// Samples of a frame, an even number; powers of two are fastest.
-    pub fn fft(mut self, samples: usize) -> Self {
-        self.fft = samples;
-        self
-    }
-
-    /// Samples from one frame to the next.
-    pub fn hop(mut self, samples: usize) -> Self {
-        self.hop = samples;
-        self
-    }
-
-    /// Lowest and highest frequency of the bands, in Hz.
-    pub fn range(mut self, lowest: f64, highest: f64) -> Self {
-        self.range = Some((lowest, highest));
-        self
-    }
-
-    /// Number of bands.
-    pub fn bands(&self) -> usize {
-        self.bands
-    }
-
-    /// Frames of so many samples: 1 + samples / hop.
-    pub fn frames(&self, samples: usize) -> usize {
-        1 + samples / self.hop.max(1)
-    }
-
     /// The spectrogram of samples taken at `rate` Hz: for each band, from the lowest, its
-    /// decibels in each frame.
+    /// decibels in each frame; or each coefficient in each frame.
+    ///
+    /// ```
+    /// use ironwarp::data::LogMel;
+    ///
+    /// let second: Vec<f32> = (0..8000).map(|i| (i as f32 * 0.3).sin()).collect();
+    /// let spectrogram = LogMel::new(40).fft(512).hop(160).transform(&second, 8000)?;
+    /// assert_eq!(spectrogram.len(), 40 * 51);
+    /// # Ok::<(), ironwarp::error::DataError>(())
+    /// ```
     ///
     /// # Errors
     /// If `fft` is odd, 0 or above 2^20, `hop` or the number of bands is 0, the range is not one
-    /// of frequencies up to half the rate, or a band is so narrow that no frequency of the
-    /// transform falls into it.
+    /// of frequencies up to half the rate, a band is so narrow that no frequency of the
+    /// transform falls into it, or there are no coefficients or more than bands.
     pub fn transform(&self, samples: &[f32], rate: u32) -> Result<Vec<f32>, DataError> {
         Ok(self.bank(rate)?.transform(samples))
     }
@@ -110,6 +60,11 @@ impl LogMel {
                 fft / 2
             ));
         }
+        if let Some(count) = self.mfcc.filter(|count| !(1..=bands).contains(count)) {
+            return invalid(format!(
+                "{count} coefficients of {bands} bands, expected 1 to {bands}"
+            ));
+        }
         let filters = filters(bands, fft, f64::from(rate), lowest, highest);
         if let Some(band) = filters.iter().position(|filter| filter.weights.is_empty()) {
             return invalid(format!(
@@ -119,8 +74,20 @@ impl LogMel {
         }
         let window = (0..fft).map(|n| 0.5 - 0.5 * (TAU * n as f64 / fft as f64).cos()).collect();
         let transform = RealFftPlanner::new().plan_fft_forward(fft);
-        Ok(Bank { window, hop, transform, filters })
+        let cosines = self.mfcc.map(|count| cosines(count, bands));
+        Ok(Bank { window, hop, transform, filters, cosines })
     }
+}
+
+/// The first rows of the orthonormal cosine transform (type II) of `bands` numbers.
+fn cosines(count: usize, bands: usize) -> Vec<Vec<f64>> {
+    let of = |k: usize| {
+        let scale: f64 = if k == 0 { 1.0 } else { 2.0 };
+        let scale = (scale / bands as f64).sqrt();
+        let angle = PI * k as f64 / (2 * bands) as f64;
+        (0..bands).map(|i| scale * (angle * (2 * i + 1) as f64).cos()).collect()
+    };
+    (0..count).map(of).collect()
 }
 
 /// A band: weights of the powers from frequency number `start` on.
@@ -170,13 +137,17 @@ pub(super) struct Bank {
     hop: usize,
     transform: Arc<dyn RealToComplex<f64>>,
     filters: Vec<Filter>,
+    /// What coefficients are made with, where they are asked for.
+    cosines: Option<Vec<Vec<f64>>>,
 }
 
 impl Bank {
     pub(super) fn transform(&self, samples: &[f32]) -> Vec<f32> {
         let fft = self.window.len();
         let frames = 1 + samples.len() / self.hop;
-        let mut result = vec![0.0; self.filters.len() * frames];
+        let lines = self.cosines.as_ref().map_or(self.filters.len(), Vec::len);
+        let mut result = vec![0.0; lines * frames];
+        let mut decibels = vec![0.0; self.filters.len()];
         let mut frame = self.transform.make_input_vec();
         let mut spectrum = self.transform.make_output_vec();
         let mut scratch = self.transform.make_scratch_vec();
@@ -190,11 +161,18 @@ impl Bank {
             self.transform
                 .process_with_scratch(&mut frame, &mut spectrum, &mut scratch)
                 .expect("invariant: the buffers have the transform's lengths");
-            for (band, filter) in self.filters.iter().enumerate() {
+            for (filter, decibels) in self.filters.iter().zip(&mut decibels) {
                 let bins = &spectrum[filter.start..];
                 let power: f64 =
                     filter.weights.iter().zip(bins).map(|(w, bin)| w * bin.norm_sqr()).sum();
-                result[band * frames + time] = (10.0 * power.max(LEAST_POWER).log10()) as f32;
+                *decibels = 10.0 * power.max(LEAST_POWER).log10();
+            }
+            let frame = result.iter_mut().skip(time).step_by(frames);
+            match &self.cosines {
+                None => frame.zip(&decibels).for_each(|(to, x)| *to = *x as f32),
+                Some(cosines) => frame.zip(cosines).for_each(|(to, row)| {
+                    *to = row.iter().zip(&decibels).map(|(c, x)| c * x).sum::<f64>() as f32;
+                }),
             }
         }
         result

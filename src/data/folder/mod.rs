@@ -11,8 +11,11 @@ mod pattern;
 
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::column::Column;
+use super::dataset::Dataset;
+use super::media::{Files, Media};
 use super::text::shortened;
 use crate::error::DataError;
 
@@ -74,9 +77,37 @@ impl Listing {
     }
 }
 
+/// A file, or those of a folder and of the folders in it that have these extensions, with their names.
+fn files(path: &Path, extensions: &[&str]) -> Result<Vec<(String, PathBuf)>, DataError> {
+    if !path.is_dir() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok(vec![(name, path.into())]);
+    }
+    let listing = list(path, extensions)?;
+    let mut files = listing.files.clone();
+    for (folder, path) in &listing.folders {
+        let inner = list(path, extensions)?.files.into_iter();
+        files.extend(inner.map(|(name, path)| (format!("{folder}/{name}"), path)));
+    }
+    if files.is_empty() {
+        let message = format!("no {} files{}", extensions.join(", "), listing.passed_over());
+        return Err(fault(path, "the folder", message));
+    }
+    Ok(files)
+}
+
 fn fault(file: &Path, place: &str, message: impl Into<String>) -> DataError {
     let file = file.display().to_string();
     DataError::Malformed { file, place: place.into(), message: message.into() }
+}
+
+/// Rows of files and the target `label`, and how they became that.
+fn dataset(rows: Column, classes: &[&str], files: Files) -> Result<Dataset, DataError> {
+    let label = label(classes);
+    let media = Media { files, classes: label.categories.clone() };
+    let mut data = Dataset::new(vec![rows], vec![label])?;
+    data.media = Some(Arc::new(media));
+    Ok(data)
 }
 
 /// The target `label`: one class a row, numbered in the order of their sorted names.

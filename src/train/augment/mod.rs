@@ -4,6 +4,7 @@
 mod color;
 mod geometry;
 mod masks;
+mod mix;
 
 use crate::error::{Result, TrainError};
 use crate::layer::Value;
@@ -16,6 +17,7 @@ use crate::tensor::{DType, Shape, TensorType};
 use color::Color;
 use geometry::Geometry;
 use masks::Masks;
+use mix::{Mix, Mixed};
 
 /// The feed of the rows' numbers in the data.
 pub(super) const ROW: &str = "augment/row";
@@ -29,8 +31,8 @@ const STREAMS: u32 = 1 << 31;
 /// What is drawn depends on the trainer's seed, the epoch and the row's number in the data alone: not
 /// on the batch, the number of threads or the device, and a resumed run draws the same. Flips, shifts,
 /// rotation, scale and shear are one map, in this order, and one sampling by bilinear weights; then
-/// come contrast, brightness and saturation, then gain, offset, noise and masks, in whatever order they are
-/// called here.
+/// come contrast, brightness, saturation and hue, then gain, offset, noise and masks, and at last mixing, in
+/// whatever order they are called here.
 ///
 /// Rows are images `[channels, height, width]` or `[height, width]`, or signals `[length]`, which are
 /// not cropped, turned, slanted or mirrored upside down; a spectrogram is an image whose width is time.
@@ -51,6 +53,7 @@ pub struct Augment {
     offset: f64,
     noise: f64,
     masks: Masks,
+    mix: Mix,
 }
 
 impl Augment {
@@ -118,13 +121,20 @@ impl Augment {
         self
     }
 
-    /// Changes brightness, contrast and saturation by factors within 1 ± these, not below 0, as
-    /// torchvision's `ColorJitter`, but always in the order contrast, brightness, saturation, without
-    /// hue, and without limiting values, which may be normalised. Brightness multiplies; contrast
-    /// moves away from the image's mean, saturation from each pixel's grey, 0.299 red + 0.587 green +
-    /// 0.114 blue. Saturation asks for three channels.
-    pub fn color_jitter(mut self, brightness: f64, contrast: f64, saturation: f64) -> Self {
-        self.color = Color { brightness, contrast, saturation };
+    /// Changes brightness, contrast and saturation by factors within 1 ± these, not below 0, and turns
+    /// hue by up to this part of the colour circle either way, 0.5 being all of it, as torchvision's
+    /// `ColorJitter`, but always in the order contrast, brightness, saturation, hue, and without
+    /// limiting values, which may be normalised. Brightness multiplies; contrast moves away from the
+    /// image's mean, saturation from each pixel's grey, 0.299 red + 0.587 green + 0.114 blue.
+    /// Saturation and hue ask for three channels, and hue for channels that were normalised alike.
+    pub fn color_jitter(
+        mut self,
+        brightness: f64,
+        contrast: f64,
+        saturation: f64,
+        hue: f64,
+    ) -> Self {
+        self.color = Color { brightness, contrast, saturation, hue };
         self
     }
 
@@ -165,11 +175,31 @@ impl Augment {
         self
     }
 
+    /// Fades a row into the one before it in the batch, keeping a share of the row that is drawn from
+    /// the beta distribution with both parameters `alpha`, and of its targets the same (Zhang et al.
+    /// 2018). Numbers are mixed; of classes, the loss is that for both, each by its share, which for
+    /// cross-entropy is the loss for their probabilities. A row keeps its own weight, and metrics know
+    /// nothing of it. Each row has a share of its own, where torchvision's `MixUp` has one for a batch.
+    pub fn mixup(mut self, alpha: f64) -> Self {
+        self.mix.mixup = Some(alpha);
+        self
+    }
+
+    /// Puts a rectangle of the image before a row in the batch into it, over a share of the area that
+    /// is drawn as by [`Augment::mixup`], as far as it lies in the image, and of its targets as much
+    /// (Yun et al. 2019, torchvision's `CutMix`). With mixup, each row is mixed in one of the two ways,
+    /// as likely as the other.
+    pub fn cutmix(mut self, alpha: f64) -> Self {
+        self.mix.cutmix = Some(alpha);
+        self
+    }
+
     /// Lists everything that is wrong, whatever the model.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = self.geometry.problems();
         problems.extend(self.color.problems());
         problems.extend(self.masks.problems());
+        problems.extend(self.mix.problems());
         for (what, value) in [("noise", self.noise), ("gain", self.gain), ("offset", self.offset)] {
             if !(value >= 0.0 && value.is_finite()) {
                 problems.push(format!("augmentation: `{what}` is {value}, not 0 or more"));
@@ -194,21 +224,26 @@ impl Augment {
         let value = |id| Value::new(trace.clone(), id);
         let draws = Draws { rows: value(rows), epoch: value(epoch) };
         let kind = ("augment", "Augment".to_string());
-        let result =
-            value(input).scope(Some("augment"), kind, |x| self.forward(x, &draws, image)).id();
+        let mut losses = model.losses;
+        value(input).scope(Some("augment"), kind, |x| {
+            let (result, mixed) = self.forward(x, &draws, image);
+            let mut steps = steps;
+            let read = steps.iter_mut().flat_map(|step| &mut step.inputs);
+            read.filter(|id| **id == input).for_each(|id| *id = result.id());
+            match mixed {
+                Some(mixed) => mixed.targets(steps, &mut losses),
+                None => lock(&trace).graph.steps.extend(steps),
+            }
+            result
+        });
         let mut trace = lock(&trace);
-        if let Some(error) = &trace.error {
-            return Err(error.clone().into());
+        match &trace.error {
+            Some(error) => Err(error.clone().into()),
+            None => Ok(WithLosses { graph: std::mem::take(&mut trace.graph), losses }),
         }
-        let mut graph = std::mem::take(&mut trace.graph);
-        graph.steps.extend(steps.into_iter().map(|mut step| {
-            step.inputs.iter_mut().filter(|id| **id == input).for_each(|id| *id = result);
-            step
-        }));
-        Ok(WithLosses { graph, losses: model.losses })
     }
 
-    fn forward(&self, x: &Value, draws: &Draws, image: [usize; 3]) -> Value {
+    fn forward(&self, x: &Value, draws: &Draws, image: [usize; 3]) -> (Value, Option<Mixed>) {
         let shape = x.shape();
         let mut x = x.reshape(Shape::rows(&image));
         x = self.geometry.forward(&x, draws, self.fill);
@@ -227,7 +262,10 @@ impl Augment {
             let noise = draws.normal(NOISE, &image);
             x = x.map2(&noise, |x, n| x + n * self.noise);
         }
-        self.masks.forward(&x, draws, self.fill).reshape(shape)
+        x = self.masks.forward(&x, draws, self.fill);
+        let mixed = self.mix.forward(&x, draws);
+        let x = mixed.as_ref().map_or(&x, |mixed| &mixed.x);
+        (x.reshape(shape), mixed)
     }
 
     fn find(&self, network: &Network) -> Result<BufferId, TrainError> {
@@ -250,11 +288,11 @@ impl Augment {
     fn sizes(&self, ty: &TensorType) -> Result<[usize; 3], TrainError> {
         let own: Vec<usize> = ty.shape.dims()[1..].iter().map(|d| d.size(1)).collect();
         if let (None, [length]) = (self.image, &own[..])
-            && !self.geometry.keeps_lines()
+            && !(self.geometry.keeps_lines() && self.mix.cutmix.is_none())
         {
             return Err(TrainError::Options(format!(
                 "augmentation: rows of {length} numbers are signals, which `flip_vertical`, `crop`, \
-                 `rotate` and `shear` do not fit; if they are images, say \
+                 `rotate`, `shear` and `cutmix` do not fit; if they are images, say \
                  `Augment::image(channels, height, width)`"
             )));
         }
@@ -286,6 +324,7 @@ const COLOR: u32 = 8;
 const GAIN: u32 = 16;
 const OFFSET: u32 = 17;
 const NOISE: u32 = 18;
+const MIX: u32 = 24;
 const MASKS: u32 = 32;
 
 /// What random numbers of rows are drawn by.
