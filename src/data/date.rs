@@ -242,7 +242,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Year, month and day of so many days since 1970-01-01: [`days`] backwards.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub(super) fn civil(days: i64) -> (i64, i64, i64) {
     let (era, day) = ((days + EPOCH).div_euclid(ERA), (days + EPOCH).rem_euclid(ERA));
     // Less the leap days of every 4 years, with those of centuries back, without that of the era.
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -15,7 +15,7 @@ pub(super) struct Cells {
 }
 
 /// A cell that does not fit its column.
-pub(super) struct Fault {
+pub(in crate::data) struct Fault {
     pub(super) row: usize,
     pub(super) message: String,
 }
@@ -93,7 +93,7 @@ const LEAD: usize = 1000;
 
 /// The column of cells that are dates written alike; `None` if it is none, which it can't be if
 /// it was `declared`. Where most cells are dates the others are mistakes.
-fn dates<'a>(
+pub(in crate::data) fn dates<'a>(
     cells: impl Iterator<Item = Option<&'a str>>,
     name: &str,
     declared: bool,

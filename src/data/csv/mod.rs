@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use ::csv::{ByteRecord, ErrorKind, ReaderBuilder};
 
+#[cfg(feature = "parquet")]
+pub(super) use self::infer::dates;
 use self::meter::Meter;
 use self::reading::Reading;
 use super::dataset::Dataset;

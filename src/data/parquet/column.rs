@@ -7,6 +7,7 @@ use super::meaning::{Cell, Meaning};
 use super::packed::hybrid;
 use super::page::{Budget, Codec, Page, Pages};
 use super::values::{SHORT, encoding, values};
+use crate::data::csv::dates;
 use crate::data::table::{MISSING, TableColumn};
 
 /// Bytes that a new word takes beside its text, about.
@@ -116,7 +117,19 @@ impl<'a> Builder<'a> {
                 let cells = numbers.into_iter().map(|x| (!x.is_nan()).then_some(x));
                 TableColumn::numbers(&self.of.name, cells)
             }
-            Cells::Words(codes) => TableColumn::coded(&self.of.name, self.words, codes),
+            Cells::Words(codes) => {
+                let mut words = vec![""; self.words.len()];
+                for (word, &code) in &self.words {
+                    words[code as usize] = word;
+                }
+                // A missing cell's code is no word's.
+                let cells = codes.iter().map(|&code| words.get(code as usize).copied());
+                // As in CSV, but that a file which types its columns may mix dates with words.
+                match dates(cells, &self.of.name, false) {
+                    Ok(Some(dates)) => dates,
+                    _ => TableColumn::coded(&self.of.name, self.words, codes),
+                }
+            }
         }
     }
 }

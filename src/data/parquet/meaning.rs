@@ -6,6 +6,7 @@ use half::f16;
 
 use super::thrift::Struct;
 use super::values::{Physical as P, Raw, SHORT};
+use crate::data::date::civil;
 use crate::data::text::shortened;
 
 const SECONDS_A_DAY: i64 = 86_400;
@@ -197,16 +198,9 @@ fn nanoseconds(time: i64, a_second: i64) -> i64 {
     time.rem_euclid(a_second) * (NANOSECONDS / a_second)
 }
 
-/// 2024-02-29. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+/// 2024-02-29.
 fn date(days: i64) -> String {
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + 400 * era + i64::from(month <= 2);
+    let (year, month, day) = civil(days);
     format!("{year:04}-{month:02}-{day:02}")
 }
 

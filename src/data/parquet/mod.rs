@@ -31,8 +31,8 @@ use crate::error::DataError;
 /// - integers, floats and decimal numbers are numbers; a NaN is a missing cell, an infinity is refused;
 /// - text is categories, without the space around it, and missing where it is empty;
 /// - booleans are the categories `false` and `true`;
-/// - dates, times and timestamps are categories too, as ISO 8601 writes them: `2024-02-29`,
-///   `23:59:59.5`, `2024-02-29T23:59:59`, with a `Z` behind it in universal time;
+/// - dates and timestamps are dates; times of a day are categories, as ISO 8601 writes them:
+///   `23:59:59.5`;
 /// - nulls are missing cells.
 ///
 /// Pages may be compressed with Snappy, gzip, Zstandard or LZ4, in all encodings of the format but
