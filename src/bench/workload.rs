@@ -81,27 +81,35 @@ const SMALL: Training = Training {
 const MEDIUM: Training =
     Training { widths: &[784, 512, 512, 10], batch: 128, rows: 12800, ..SMALL };
 
+const LINEAR: Training =
+    Training { widths: &[1, 1], classes: false, rule: Rule::Sgd, batch: 100, rows: 100, ..SMALL };
+
+const LARGE: Training = Training {
+    widths: &[1024, 2048, 2048, 1024],
+    activation: |model| model.layer(Activation::GeluTanh),
+    classes: false,
+    rule: Rule::AdamW,
+    batch: 512,
+    rows: 2048,
+};
+
+/// Odd sizes, many layers, both: shapes that nothing was tuned to.
+const OTHERS: [Training; 3] = [
+    Training { widths: &[100, 301, 75, 7], batch: 17, rows: 17_000, ..SMALL },
+    Training {
+        widths: &[256, 256, 256, 256, 256, 256, 256, 256, 10],
+        batch: 96,
+        rows: 9600,
+        ..SMALL
+    },
+    Training { widths: &[333, 777, 555, 211, 99, 3], batch: 96, rows: 9600, ..LARGE },
+];
+
 /// The workloads, in order.
 pub fn workloads() -> Vec<Workload> {
-    let linear = Training {
-        widths: &[1, 1],
-        classes: false,
-        rule: Rule::Sgd,
-        batch: 100,
-        rows: 100,
-        ..SMALL
-    };
-    let large = Training {
-        widths: &[1024, 2048, 2048, 1024],
-        activation: |model| model.layer(Activation::GeluTanh),
-        classes: false,
-        rule: Rule::AdamW,
-        batch: 512,
-        rows: 2048,
-    };
-    // The last three are shapes that nothing was tuned to.
+    let [odd, deep, both] = OTHERS;
     let all = [
-        ("W1", "training 1-1, 100 rows a step, MSE, SGD", Kind::Training(linear)),
+        ("W1", "training 1-1, 100 rows a step, MSE, SGD", Kind::Training(LINEAR)),
         ("W2", "training 64-128-10, 32 rows, ReLU, cross-entropy, Adam", Kind::Training(SMALL)),
         (
             "W3",
@@ -111,42 +119,23 @@ pub fn workloads() -> Vec<Workload> {
         (
             "W4",
             "training 1024-2048-2048-1024, 512 rows, GELU (tanh), MSE, AdamW",
-            Kind::Training(large.clone()),
+            Kind::Training(LARGE),
         ),
         ("W5", "training a convolutional network on 28 x 28", Kind::Missing("convolution")),
         ("W6", "training a transformer of 4 layers", Kind::Missing("attention")),
         ("W7", "Adam alone, 20 tensors of 1 million", Kind::Update(20, 1_000_000)),
         ("W8b1", "inference of W3's network, 1 row at a time", Kind::Inference(MEDIUM, 1)),
         ("W8b256", "inference of W3's network, 256 rows at a time", Kind::Inference(MEDIUM, 256)),
-        (
-            "W9",
-            "training 100-301-75-7, 17 rows, ReLU, cross-entropy, Adam",
-            Kind::Training(Training {
-                widths: &[100, 301, 75, 7],
-                batch: 17,
-                rows: 17_000,
-                ..SMALL
-            }),
-        ),
+        ("W9", "training 100-301-75-7, 17 rows, ReLU, cross-entropy, Adam", Kind::Training(odd)),
         (
             "W10",
             "training 8 layers of 256, 96 rows, ReLU, cross-entropy, Adam",
-            Kind::Training(Training {
-                widths: &[256, 256, 256, 256, 256, 256, 256, 256, 10],
-                batch: 96,
-                rows: 9600,
-                ..SMALL
-            }),
+            Kind::Training(deep),
         ),
         (
             "W11",
             "training 333-777-555-211-99-3, 96 rows, GELU (tanh), MSE, AdamW",
-            Kind::Training(Training {
-                widths: &[333, 777, 555, 211, 99, 3],
-                batch: 96,
-                rows: 9600,
-                ..large
-            }),
+            Kind::Training(both),
         ),
     ];
     all.into_iter().map(|(id, description, kind)| Workload { id, description, kind }).collect()
