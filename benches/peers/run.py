@@ -19,9 +19,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ROOT / "target" / "peers"
+PYTORCH = ["torch==2.15.0", "numpy", "safetensors", "setuptools"]
+# What data.py compares with.
+DATA = ["torchvision==0.29.2", "pandas==3.1.1", "polars==2.1.0", "librosa==0.11.0"]
 # Packages by environment; on a GPU, JAX brings its own CUDA libraries.
 PACKAGES = {
-    "pytorch": {"cpu": ["torch==2.15.0", "numpy", "safetensors", "setuptools"]},
+    "pytorch": {"cpu": PYTORCH + DATA},
     "jax": {
         "cpu": ["jax==0.10.2", "numpy", "safetensors"],
         "cuda": ["jax[cuda13]==0.10.2", "numpy", "safetensors"],
