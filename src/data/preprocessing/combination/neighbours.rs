@@ -58,7 +58,12 @@ impl Neighbours {
         let missing = |row: &[f32]| self.features.iter().any(|&feature| row[feature].is_nan());
         let wanting: Vec<usize> =
             (0..rows.len() / width).filter(|&row| missing(&rows[row * width..][..width])).collect();
-        let donors: Vec<f32> = self.donors.iter().map(|x| x.unwrap_or(f32::NAN)).collect();
+        let size = self.features.len();
+        let column = |place: usize| {
+            let cells = self.donors.iter().skip(place).step_by(size);
+            cells.map(|x| x.unwrap_or(f32::NAN)).collect()
+        };
+        let donors: Vec<Vec<f32>> = (0..size).map(column).collect();
         let pieces: Vec<&[usize]> = wanting.chunks(PIECE).collect();
         let filled = in_order(pieces.len(), |piece| {
             let of = |&row: &usize| self.filled(&rows[row * width..][..width], &donors);
@@ -72,26 +77,25 @@ impl Neighbours {
         Ok(())
     }
 
-    /// The numbers of a row's features, none of them missing.
-    fn filled(&self, row: &[f32], donors: &[f32]) -> Vec<f32> {
-        let size = self.features.len();
+    /// The numbers of a row's features, none of them missing; `donors` are column by column.
+    fn filled(&self, row: &[f32], donors: &[Vec<f32>]) -> Vec<f32> {
         let own: Vec<f32> = self.features.iter().map(|&feature| row[feature]).collect();
-        let near: Vec<f64> = donors.chunks_exact(size).map(|donor| distance(&own, donor)).collect();
+        let near = distances(&own, donors);
         let number = |(place, &x): (usize, &f32)| {
             if !x.is_nan() {
                 return x;
             }
-            let has = |donor: &usize| !donors[donor * size + place].is_nan();
-            let mut able: Vec<usize> =
-                (0..near.len()).filter(|donor| !near[*donor].is_nan() && has(donor)).collect();
-            let order = |a: &usize, b: &usize| near[*a].total_cmp(&near[*b]).then(a.cmp(b));
-            if able.len() > self.count {
-                able.select_nth_unstable_by(self.count - 1, order);
-                able.truncate(self.count);
-                able.sort_unstable();
+            let mut best: Vec<(f64, f32)> = Vec::with_capacity(self.count.min(near.len()));
+            for (&near, &number) in near.iter().zip(&donors[place]) {
+                let full = best.len() == self.count;
+                if near.is_nan() || number.is_nan() || full && best[self.count - 1].0 <= near {
+                    continue;
+                }
+                best.truncate(self.count - 1);
+                best.insert(best.partition_point(|(other, _)| *other <= near), (near, number));
             }
-            let sum: f64 = able.iter().map(|donor| f64::from(donors[donor * size + place])).sum();
-            let mean = if able.is_empty() { self.means[place] } else { sum / able.len() as f64 };
+            let sum: f64 = best.iter().map(|&(_, number)| f64::from(number)).sum();
+            let mean = if best.is_empty() { self.means[place] } else { sum / best.len() as f64 };
             mean as f32
         };
         own.iter().enumerate().map(number).collect()
@@ -111,15 +115,20 @@ impl Neighbours {
     }
 }
 
-/// The distance of two rows, not rooted; a NaN if they share no feature.
-fn distance(a: &[f32], b: &[f32]) -> f64 {
-    let (mut sum, mut shared) = (0.0, 0.0);
-    for (&x, &y) in a.iter().zip(b) {
-        let difference = f64::from(x) - f64::from(y);
-        if !difference.is_nan() {
-            sum += difference * difference;
-            shared += 1.0;
+/// The distances of a row and all donors, not rooted; a NaN where no feature is shared. Column by
+/// column, so that the loop over donors is one of vectors.
+fn distances(row: &[f32], donors: &[Vec<f32>]) -> Vec<f64> {
+    let mut sums = vec![0.0; donors[0].len()];
+    let mut shared = sums.clone();
+    for (&x, column) in row.iter().zip(donors).filter(|(x, _)| !x.is_nan()) {
+        for ((sum, shared), &y) in sums.iter_mut().zip(&mut shared).zip(column) {
+            let difference = f64::from(x) - f64::from(y);
+            let known = !difference.is_nan();
+            *sum += if known { difference * difference } else { 0.0 };
+            *shared += if known { 1.0 } else { 0.0 };
         }
     }
-    sum * a.len() as f64 / shared
+    let features = row.len() as f64;
+    sums.iter_mut().zip(shared).for_each(|(sum, shared)| *sum = *sum * features / shared);
+    sums
 }
