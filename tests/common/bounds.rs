@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use ironwarp::cpu::math;
-use ironwarp::op::expression::{Binary, Expr, Node, Program, Unary};
+use ironwarp::op::expression::{Binary, Builder, Expr, Node, Program, Unary};
 use ironwarp::op::matmul::Matmul;
 use ironwarp::op::pointwise::Pointwise;
 use ironwarp::op::{Case, Op};
@@ -344,16 +344,14 @@ fn running_error(
 }
 
 fn with_all_results(program: &Program) -> Program {
-    let mut builder = ironwarp::op::expression::Builder::new(program.inputs());
-    let mut places: Vec<usize> = Vec::new();
+    let (mut builder, mut places) = (Builder::new(program.inputs()), Vec::<usize>::new());
     for node in program.nodes() {
-        let place = match *node {
+        places.push(match *node {
             Node::Unary(op, a) => builder.push(Node::Unary(op, places[a])),
             Node::Binary(op, a, b) => builder.push(Node::Binary(op, places[a], places[b])),
             Node::Select(c, a, b) => builder.push(Node::Select(places[c], places[a], places[b])),
             other => builder.push(other),
-        };
-        places.push(place);
+        });
     }
     builder.finish(places)
 }
