@@ -136,6 +136,13 @@ impl Trained {
             let text = "the model was trained on arrays and has no preprocessing for tables";
             return Err(DataError::Invalid(text.into()).into());
         };
+        // Before memory is asked for: a file may claim more features than its model has.
+        let (expected, found) = (self.lock().sizes()?.0, preprocessing.feature_count());
+        if expected != found {
+            let text =
+                format!("the model takes {expected} features, its preprocessing makes {found}");
+            return Err(DataError::Invalid(text).into());
+        }
         self.predict(&preprocessing.apply(table)?)
     }
 

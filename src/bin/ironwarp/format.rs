@@ -79,6 +79,10 @@ fn is_parquet(path: &Path) -> Result<bool, DataError> {
     if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("parquet")) {
         return Ok(true);
     }
+    // What comes from a pipe can be read but once.
+    if !path.metadata().is_ok_and(|of| of.is_file()) {
+        return Ok(false);
+    }
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut head));
     read.map_err(|source| DataError::Read { path: path.into(), source })?;

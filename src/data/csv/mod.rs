@@ -187,7 +187,7 @@ impl<'a> Csv<'a> {
     /// column's kind.
     pub fn read(self) -> Result<Table, DataError> {
         let mut reading = Reading::new(self)?;
-        match reading.table(usize::MAX)? {
+        match reading.table(usize::MAX, 0)? {
             Some(table) => Ok(table),
             None => {
                 let with = "there are no rows after the header";

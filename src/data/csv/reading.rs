@@ -28,8 +28,9 @@ impl<'a> Reading<'a> {
         Ok(Reading { rows, names, header, left: head, missing_words, kinds })
     }
 
-    /// The next rows, until their text has `most` bytes; nothing at the end.
-    pub(super) fn table(&mut self, most: usize) -> Result<Option<Table>, DataError> {
+    /// The next rows, until their text, with `row` bytes for each beside it, has `most` bytes; nothing
+    /// at the end.
+    pub(super) fn table(&mut self, most: usize, row: usize) -> Result<Option<Table>, DataError> {
         let (mut columns, mut lines, mut bytes) = (Vec::new(), Vec::new(), 0);
         while self.left > 0 && bytes < most {
             if !self.rows.advance()? {
@@ -45,7 +46,9 @@ impl<'a> Reading<'a> {
             for (index, column) in columns.iter_mut().enumerate() {
                 column.push(self.rows.field(index, &self.names)?);
             }
-            bytes += self.rows.record.as_slice().len();
+            // Of a cell also where it ends, and its number.
+            let cells = 16 * columns.len();
+            bytes = bytes.saturating_add(self.rows.record.as_slice().len() + cells + row);
             lines.push(self.rows.line);
             self.left -= 1;
         }

@@ -15,7 +15,7 @@ use crate::data::table::Kind;
 use crate::data::text::quoted;
 use crate::error::DataError;
 
-/// Text of the rows that are encoded together, in bytes.
+/// Text of the rows that are encoded together, and what becomes of it, in bytes.
 const PIECE: usize = 32 << 20;
 /// Bytes before an array's elements.
 const HEADER: usize = 128;
@@ -23,8 +23,8 @@ const HEADER: usize = 128;
 impl Csv<'_> {
     /// Encodes all rows by a fitted preprocessing and writes them to `x.npy` and `y.npy` in a folder,
     /// over what was there. The result is a dataset whose rows stay in these files, for training on a
-    /// table that is larger than memory: see [`Dataset::with_memory`]. Some 32 MiB of text are held at
-    /// a time, with what becomes of them.
+    /// table that is larger than memory: see [`Dataset::with_memory`]. Some 32 MiB of rows, as text and
+    /// encoded, are held at a time.
     ///
     /// The preprocessing is fitted on rows that fit, such as the first of a file in random order. No row
     /// is left out here: one that misses its target, or a cell that nothing fills, is an error.
@@ -41,19 +41,26 @@ impl Csv<'_> {
     ///
     /// # Errors
     /// As [`Csv::read`] and [`Preprocessing::apply`], with the line; if a target column or all rows are
-    /// missing, or a file cannot be written.
+    /// missing, words are encoded by the target, or a file cannot be written.
     pub fn spill(
         self,
         preprocessing: &Preprocessing,
         folder: impl AsRef<Path>,
     ) -> Result<Dataset, DataError> {
+        if preprocessing.encodes_by_target() {
+            let message = "words are encoded by the target, by which the rows that the encoding was \
+                           fitted on would know their own; choose another encoding to spill a table";
+            return Err(DataError::Invalid(message.into()));
+        }
         let mut reading = Reading::new(self.types_from(preprocessing))?;
         // Pieces of a column that is not used may look like different kinds.
         for name in preprocessing.ignored() {
             reading.kinds.entry(name.clone()).or_insert((Kind::Category, false));
         }
         let mut files: Option<[Array; 2]> = None;
-        while let Some(table) = reading.table(PIECE)? {
+        // What a row becomes, beside its text.
+        let row = preprocessing.row_bytes();
+        while let Some(table) = reading.table(PIECE, row)? {
             let data = preprocessing.apply(&table)?;
             let [target] = data.targets() else {
                 let names = preprocessing.target().columns().into_iter().map(String::as_str);
@@ -96,7 +103,13 @@ impl Array {
             file.write_all(&[0; HEADER]).map(|()| file)
         });
         match created {
-            Ok(file) => Ok(Array { path, file, like: column.clone(), rows: 0 }),
+            Ok(file) => {
+                let values = Arc::new(match &*column.values {
+                    Values::U32(_) => Values::U32(vec![]),
+                    _ => Values::F32(vec![]),
+                });
+                Ok(Array { path, file, like: Column { values, ..column.clone() }, rows: 0 })
+            }
             Err(source) => Err(DataError::Write { path, source }),
         }
     }

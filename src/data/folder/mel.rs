@@ -14,6 +14,8 @@ const LEAST_POWER: f64 = 1e-10;
 
 /// Longest transform, in samples.
 const MAX_FFT: usize = 1 << 20;
+/// Most bands: what a model's file asks for costs no more than it is worth.
+const MAX_BANDS: usize = 1024;
 
 impl LogMel {
     /// The spectrogram of samples taken at `rate` Hz: for each band, from the lowest, its
@@ -30,7 +32,7 @@ impl LogMel {
     ///
     /// # Errors
     /// If `fft` is odd, 0 or above 2^20, `hop` or the number of bands is 0, the range is not one
-    /// of frequencies up to half the rate, a band is so narrow that no frequency of the
+    /// of frequencies up to half the rate, there are more than 1024 bands, a band is so narrow that no frequency of the
     /// transform falls into it, or there are no coefficients or more than bands.
     pub fn transform(&self, samples: &[f32], rate: u32) -> Result<Vec<f32>, DataError> {
         Ok(self.bank(rate)?.transform(samples))
@@ -59,6 +61,9 @@ impl LogMel {
                 "{bands} bands are more than the {} frequencies of a frame of {fft} samples",
                 fft / 2
             ));
+        }
+        if bands > MAX_BANDS {
+            return invalid(format!("there are {bands} bands, expected up to {MAX_BANDS}"));
         }
         if let Some(count) = self.mfcc.filter(|count| !(1..=bands).contains(count)) {
             return invalid(format!(
@@ -109,7 +114,9 @@ fn filters(bands: usize, fft: usize, rate: f64, lowest: f64, highest: f64) -> Ve
             rising.min(falling).max(0.0) * 2.0 / (high - low)
         };
         let inside = |&bin: &usize| weight(bin) > 0.0;
-        let start = (0..=fft / 2).find(inside).unwrap_or(0);
+        let [from, to] = [low, high].map(|corner| (corner * fft as f64 / rate) as usize);
+        let mut bins = from..=(to + 1).min(fft / 2);
+        let start = bins.find(inside).unwrap_or(0);
         let weights = (start..=fft / 2).take_while(inside).map(weight).collect();
         Filter { start, weights }
     };

@@ -12,6 +12,9 @@ use crate::error::DataError;
 
 const MAGIC: &[u8; 4] = b"PAR1";
 
+/// Longest footer: what is made of its fields takes many times its bytes.
+const MAX_FOOTER: u32 = 64 << 20;
+
 /// What the footer tells.
 pub(super) struct Footer {
     pub(super) columns: Vec<ColumnType>,
@@ -60,6 +63,11 @@ impl Footer {
             ));
         }
         let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]);
+        if length > MAX_FOOTER {
+            return Err(end(&format!(
+                "the footer has {length} bytes, expected up to {MAX_FOOTER}"
+            )));
+        }
         let start = (source.length - 8).checked_sub(length.into()).filter(|&start| start >= 4);
         let start = start.ok_or_else(|| {
             end(&format!("the footer should have {length} bytes, more than the file"))

@@ -73,6 +73,7 @@ impl Meaning {
             (Some(Meaning::Text), P::Bytes) => found,
             (Some(Meaning::Half), P::Fixed(2)) => found,
             (Some(Meaning::Text | Meaning::Half | Meaning::Decimal(_)), _) => None,
+            (Some(Meaning::Date), P::Int64) => None,
             (found, P::Int32 | P::Int64) => found,
             (Some(Meaning::Number), P::Float | P::Double) => found,
             _ => None,
@@ -147,7 +148,8 @@ impl Meaning {
 fn by_logical_type(variant: i16, detail: &Struct<'_>) -> Option<Meaning> {
     let unit = || {
         let unit = detail.structure(2)?.variant()?;
-        [1000, 1_000_000, NANOSECONDS].get(usize::try_from(unit - 1).ok()?).copied()
+        let place = usize::try_from(unit).ok()?.checked_sub(1)?;
+        [1000, 1_000_000, NANOSECONDS].get(place).copied()
     };
     match variant {
         1 | 4 | 12 => Some(Meaning::Text),

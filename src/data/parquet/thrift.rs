@@ -1,6 +1,6 @@
 //! Thrift's compact protocol, in which Parquet writes its headers: what stands there, field by
 //! field, with no claim believed. Every value takes at least a byte, so a tree of values is at most
-//! 64 times as large as its bytes.
+//! some 128 times as large as its bytes.
 //!
 //! Source: "Thrift Compact protocol encoding", thrift/doc/specs/thrift-compact-protocol.md.
 

@@ -11,6 +11,8 @@ use crate::error::DataError;
 
 /// Most buckets of a hash: each is a feature.
 const MAX_BUCKETS: usize = 1 << 20;
+/// Most features of all columns together.
+const MAX_FEATURES: usize = 1 << 24;
 
 /// The fields of [`Preprocessing`] as they stand in a file.
 #[derive(Deserialize)]
@@ -76,12 +78,14 @@ fn check_combinations(
     inputs: &[InputTransform],
     combinations: &[Combination],
 ) -> Result<(), &'static str> {
+    let mut widths = inputs.iter().map(|input| input.transform.width());
+    let all = widths.try_fold(0usize, usize::checked_add).filter(|&all| all <= MAX_FEATURES);
+    let (mut width, mut first) = (all.ok_or("there are more than 16 million features")?, true);
     let numbers = inputs.iter().flat_map(|input| {
         let width = input.transform.width();
         std::iter::repeat_n(matches!(input.transform, Transform::Number { .. }), width)
     });
     let numbers: Vec<bool> = numbers.collect();
-    let (mut width, mut first) = (numbers.len(), true);
     for combination in combinations {
         combination.check(width)?;
         match combination {

@@ -25,6 +25,30 @@ impl Preprocessing {
         self.inputs.iter().map(|input| input.transform.width()).sum()
     }
 
+    /// Features of a row before any combination, and after each.
+    fn widths(&self) -> impl Iterator<Item = usize> {
+        let after = self.combinations.iter().scan(self.width(), |width, combination| {
+            *width = combination.width(*width);
+            Some(*width)
+        });
+        std::iter::once(self.width()).chain(after)
+    }
+
+    /// Features of a row.
+    pub(crate) fn feature_count(&self) -> usize {
+        self.widths().last().unwrap_or(0)
+    }
+
+    /// Bytes of a row's features where they are most.
+    pub(in crate::data) fn row_bytes(&self) -> usize {
+        self.widths().max().unwrap_or(0).saturating_mul(size_of::<f32>())
+    }
+
+    /// Whether a row is encoded by the targets of the rows that this was fitted on.
+    pub(in crate::data) fn encodes_by_target(&self) -> bool {
+        self.inputs.iter().any(|input| matches!(input.transform, Transform::Target { .. }))
+    }
+
     /// The features of a table's rows, row after row.
     pub(super) fn features(&self, table: &Table) -> Result<Vec<f32>, DataError> {
         let neighbours = |combination: &Combination| match combination {

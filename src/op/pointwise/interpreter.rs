@@ -108,7 +108,7 @@ impl Interpreter {
         let resolve = |code: Code<Place>| Code {
             instructions: code.instructions.iter().map(|i| i.map(place)).collect(),
             operands: code.operands,
-            registers,
+            registers: code.registers,
         };
         Interpreter {
             sources: sources.iter().map(|s| (s.clone(), layout(s))).collect(),
@@ -211,10 +211,10 @@ impl Interpreter {
             for k in near() {
                 found[k] = inputs[k].of(layout(k), (row, first, columns), live.rows);
             }
-            // One loop that finds everything in place has no use for chunks.
+            // One loop that finds and leaves everything in place has no use for chunks.
             let in_place =
                 || code.operands.iter().all(|k| found.get(*k).is_some_and(|x| x.is_some()));
-            let whole = code.instructions.len() == 1 && in_place();
+            let whole = code.instructions.len() == 1 && code.registers == 0 && in_place();
             let chunk = if whole { columns } else { CHUNK };
             for start in (0..columns).step_by(chunk) {
                 let n = chunk.min(columns - start);

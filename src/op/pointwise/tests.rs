@@ -94,6 +94,35 @@ fn outputs_are_updated_in_place() {
     everywhere("an operand as a result", &[a.clone(), a.clone()], &[&[0]], 1);
 }
 
+/// A step of Adam of which only the parameter is wanted: two results of its loop have no output.
+#[test]
+fn what_a_long_loop_leaves_beside_has_room() {
+    let [p, m, v, g] = [0, 1, 2, 3].map(Expr::input);
+    let (mean, square) = (&m + (&g - &m) * 0.125, &v * 0.5 + (&g * &g) * 0.25);
+    let program = Program::new(4, &[&p - (&mean * 0.5) / (square.sqrt() * 2.0 + 0.0625)]);
+    let count = 5000;
+    let mut values: Vec<_> = (0..4).map(|i| numbers(count, i)).collect();
+    values[2].iter_mut().for_each(|x| *x = x.abs());
+    let shape = Shape::fixed(&[1, count]);
+    let source = |i| Source::Input(i, TensorType::f32(shape.clone()));
+    let interpreter = Interpreter::new(&program, &[0, 1, 2, 3].map(source), &shape);
+    let buffers = Inputs(&values);
+    let io = TaskIo::new(&buffers, &mut []);
+    let live = Live { rows: 1, seed: 1, step: 1 };
+    let of_parts = |part: usize| {
+        let mut scratch = vec![f32::NAN; interpreter.scratch()];
+        interpreter.prepare(&io, &mut scratch);
+        let mut output = vec![f32::NAN; count];
+        for (i, part_of) in output.chunks_mut(part).enumerate() {
+            let (area, n) = (Area { first: i * part, stride: count }, part_of.len());
+            let tile = TileMut::new(part_of, 1, n, n);
+            interpreter.run(area, &live, &io, &mut scratch, &mut [tile]);
+        }
+        output
+    };
+    assert_eq!(of_parts(count), of_parts(100));
+}
+
 #[test]
 fn pairs_are_joined() {
     let [a, b, c, d] = [0, 1, 2, 3].map(Expr::input);
