@@ -63,15 +63,15 @@ impl Footer {
             ));
         }
         let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]);
+        let start = (source.length - 8).checked_sub(length.into()).filter(|&start| start >= 4);
+        let start = start.ok_or_else(|| {
+            end(&format!("the footer should have {length} bytes, more than the file"))
+        })?;
         if length > MAX_FOOTER {
             return Err(end(&format!(
                 "the footer has {length} bytes, expected up to {MAX_FOOTER}"
             )));
         }
-        let start = (source.length - 8).checked_sub(length.into()).filter(|&start| start >= 4);
-        let start = start.ok_or_else(|| {
-            end(&format!("the footer should have {length} bytes, more than the file"))
-        })?;
         let bytes = source.read(start, length as usize)?;
         let footer = |message: String| source.fault("the footer", message);
         let (file, _) = Struct::read(&bytes).ok_or_else(|| footer("it is damaged".into()))?;
