@@ -1,18 +1,8 @@
 //! Types of columns from the texts of their cells.
 
-use std::collections::HashSet;
-
 use crate::data::date::{Style, Written};
 use crate::data::table::{Kind, TableColumn};
 use crate::data::text::shortened;
-
-/// The texts of a column, one after another.
-#[derive(Default)]
-pub(super) struct Cells {
-    text: String,
-    /// Where each cell's text ends.
-    ends: Vec<usize>,
-}
 
 /// A cell that does not fit its column.
 pub(in crate::data) struct Fault {
@@ -20,70 +10,50 @@ pub(in crate::data) struct Fault {
     pub(super) message: String,
 }
 
-impl Cells {
-    pub(super) fn push(&mut self, cell: &str) {
-        self.text.push_str(cell);
-        self.ends.push(self.text.len());
+/// The column of the texts of its cells: of `kind`, or of the kind that they suggest. A missing cell
+/// is `None`.
+pub(super) fn typed<'a>(
+    cells: impl Iterator<Item = Option<&'a str>> + Clone,
+    name: &str,
+    kind: Option<Kind>,
+) -> Result<TableColumn, Fault> {
+    if kind == Some(Kind::Category) {
+        return Ok(TableColumn::categories(name, cells));
     }
-
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.text[start..end])
+    if kind == Some(Kind::Date) {
+        let dates = dates(cells, name, true)?;
+        return Ok(dates.expect("invariant: a declared column is dates or refused"));
     }
-
-    /// The typed column: of `kind`, or of the kind that the cells suggest.
-    pub(super) fn typed(
-        &self,
-        name: &str,
-        kind: Option<Kind>,
-        missing_words: &[String],
-    ) -> Result<TableColumn, Fault> {
-        let missing: HashSet<&str> = missing_words.iter().map(String::as_str).collect();
-        let is_missing =
-            |text: &str| text.is_empty() || (!missing.is_empty() && missing.contains(text));
-        let cells = || self.texts().map(|text| (!is_missing(text)).then_some(text));
-        if kind == Some(Kind::Category) {
-            return Ok(TableColumn::categories(name, cells()));
-        }
-        if kind == Some(Kind::Date) {
-            let dates = dates(cells(), name, true)?;
-            return Ok(dates.expect("invariant: a declared column is dates or refused"));
-        }
-        let (mut words, mut first_word, mut first_endless) = (0, None, None);
-        // A missing number is a NaN.
-        let mut numbers = Vec::with_capacity(self.ends.len());
-        let mut count = 0;
-        for (row, text) in self.texts().enumerate() {
-            if is_missing(text) {
-                numbers.push(f64::NAN);
-                continue;
-            }
-            match text.parse::<f64>() {
-                Ok(number) => {
-                    count += 1;
-                    if !number.is_finite() {
-                        first_endless.get_or_insert((row, text));
-                    }
-                    numbers.push(number);
+    let (mut words, mut first_word, mut first_endless) = (0, None, None);
+    let mut numbers = Vec::new();
+    let mut count = 0;
+    for (row, text) in cells.clone().enumerate() {
+        let Some(text) = text else {
+            numbers.push(None);
+            continue;
+        };
+        match text.parse::<f64>() {
+            Ok(number) => {
+                count += 1;
+                if !number.is_finite() {
+                    first_endless.get_or_insert((row, text));
                 }
-                Err(_) => {
-                    words += 1;
-                    first_word.get_or_insert((row, text));
-                }
+                numbers.push(Some(number));
+            }
+            Err(_) => {
+                words += 1;
+                first_word.get_or_insert((row, text));
             }
         }
-        let doubtful = kind.is_some() || count > words;
-        match (first_word, first_endless) {
-            (Some((row, text)), _) if doubtful => Err(not_a_number(row, text, name, kind)),
-            (None, Some((row, text))) => Err(not_finite(row, text)),
-            (None, None) => {
-                let cells = numbers.into_iter().map(|x| (!x.is_nan()).then_some(x));
-                Ok(TableColumn::numbers(name, cells))
-            }
-            _ => {
-                let dates = dates(cells(), name, false)?;
-                Ok(dates.unwrap_or_else(|| TableColumn::categories(name, cells())))
-            }
+    }
+    let doubtful = kind.is_some() || count > words;
+    match (first_word, first_endless) {
+        (Some((row, text)), _) if doubtful => Err(not_a_number(row, text, name, kind)),
+        (None, Some((row, text))) => Err(not_finite(row, text)),
+        (None, None) => Ok(TableColumn::numbers(name, numbers)),
+        _ => {
+            let dates = dates(cells.clone(), name, false)?;
+            Ok(dates.unwrap_or_else(|| TableColumn::categories(name, cells)))
         }
     }
 }

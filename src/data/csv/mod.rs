@@ -1,31 +1,28 @@
 //! CSV files into tables: reading, limits, places of errors. Types are inferred in `infer`.
 
+mod blocks;
+mod cell;
+mod filling;
 mod infer;
-mod meter;
+mod number;
+mod part;
 mod reading;
 mod spill;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use ::csv::{ByteRecord, ErrorKind, ReaderBuilder};
-
+use self::blocks::BLOCK;
 #[cfg(feature = "parquet")]
 pub(super) use self::infer::dates;
-use self::meter::Meter;
 use self::reading::Reading;
 use super::dataset::Dataset;
-use super::gzip::{Source, peek, read_error};
 use super::preprocessing::Preprocessing;
 use super::recipe::Recipe;
 use super::table::{Kind, Table};
-use super::text::{other_delimiter, shortened};
 use crate::error::DataError;
-
-/// Longest field, in bytes.
-const MAX_FIELD: usize = 1 << 20;
 
 /// A CSV file, plain or gzip, about to be read: how its text is to be understood.
 ///
@@ -53,6 +50,8 @@ const MAX_FIELD: usize = 1 << 20;
 /// ```
 pub struct Csv<'a> {
     reader: Box<dyn Read + 'a>,
+    /// What the reader reads, if it can be read twice.
+    file: Option<File>,
     /// The file, or `<memory>`.
     name: String,
     header: bool,
@@ -62,6 +61,8 @@ pub struct Csv<'a> {
     kinds: HashMap<String, (Kind, bool)>,
     /// Rows that are read at most.
     head: usize,
+    /// Bytes that are read at once.
+    block: usize,
 }
 
 impl Dataset {
@@ -89,9 +90,15 @@ impl Csv<'static> {
     /// If it cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Csv<'static>, DataError> {
         let path = path.as_ref();
-        let file = File::open(path)
-            .map_err(|source| DataError::Read { path: PathBuf::from(path), source })?;
-        Ok(Csv { name: path.display().to_string(), ..Csv::new(file) })
+        let open = || {
+            let file = File::open(path)?;
+            let again = if file.metadata()?.is_file() { Some(file.try_clone()?) } else { None };
+            Ok((file, again))
+        };
+        let opened: io::Result<_> = open();
+        let (reader, file) =
+            opened.map_err(|source| DataError::Read { path: PathBuf::from(path), source })?;
+        Ok(Csv { name: path.display().to_string(), file, ..Csv::new(reader) })
     }
 }
 
@@ -100,12 +107,14 @@ impl<'a> Csv<'a> {
     pub fn new(reader: impl Read + 'a) -> Csv<'a> {
         Csv {
             reader: Box::new(reader),
+            file: None,
             name: "<memory>".into(),
             header: true,
             delimiter: b',',
             missing_words: Vec::new(),
             kinds: HashMap::new(),
             head: usize::MAX,
+            block: BLOCK,
         }
     }
 
@@ -156,6 +165,12 @@ impl<'a> Csv<'a> {
         Csv { head: rows, ..self }
     }
 
+    /// Reads so many bytes at once, which changes nothing.
+    #[cfg(test)]
+    pub(super) fn in_blocks(self, block: usize) -> Self {
+        Csv { block, ..self }
+    }
+
     fn declare(mut self, columns: &[&str], kind: Kind) -> Self {
         self.kinds.extend(columns.iter().map(|&name| (name.into(), (kind, true))));
         self
@@ -192,148 +207,8 @@ impl<'a> Csv<'a> {
             None => {
                 let with = "there are no rows after the header";
                 let what = if reading.header { with } else { "the file is empty" };
-                Err(reading.rows.fault("line 1", what.into()))
+                Err(reading.fault("line 1", what.into()))
             }
         }
     }
-}
-
-/// The records of a file, and where they stand.
-struct Rows<'a> {
-    reader: ::csv::Reader<Meter<Box<dyn Read + 'a>>>,
-    record: ByteRecord,
-    name: String,
-    gzip: bool,
-    /// Line on which the record begins.
-    line: u64,
-    /// Whether it ends on another.
-    several_lines: bool,
-    /// 1 if it ends with a newline, else 0.
-    newline: u64,
-}
-
-impl<'a> Rows<'a> {
-    fn new(reader: impl Read + 'a, name: String, delimiter: u8) -> Result<Rows<'a>, DataError> {
-        let start = |gzip| {
-            let name = &name;
-            move |error| read_error(error, name, gzip, "line 1".into())
-        };
-        let Source { reader, gzip } = Source::new(reader).map_err(start(false))?;
-        let text = without_mark(reader).map_err(start(gzip))?;
-        let reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(delimiter)
-            .from_reader(Meter::new(text));
-        let record = ByteRecord::new();
-        Ok(Rows { reader, record, name, gzip, line: 1, several_lines: false, newline: 0 })
-    }
-
-    /// Reads the next record, `false` at the end.
-    fn advance(&mut self) -> Result<bool, DataError> {
-        let begun = self.reader.position().byte();
-        self.reader.get_mut().begin_record(begun);
-        let more = self.reader.read_byte_record(&mut self.record).map_err(|error| {
-            let line = self.reader.position().line();
-            let place = format!("line {line}");
-            if self.reader.get_ref().overrun() {
-                let message = "the row is longer than 64 MiB; is a quote not closed?";
-                return self.fault(&place, message.into());
-            }
-            match error.into_kind() {
-                ErrorKind::Io(source) => read_error(source, &self.name, self.gzip, place),
-                _ => self.fault(&place, "the row is malformed".into()),
-            }
-        })?;
-        if more {
-            // The reader's own line is that of the record's end, with the newline only if it is
-            // the last byte (of CRLF it takes the CR first); blank lines before count too.
-            let end = self.reader.position();
-            let inside =
-                self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
-            self.newline = u64::from(self.reader.get_ref().byte_before(end.byte()) == Some(b'\n'));
-            self.line = end.line().saturating_sub(inside + self.newline);
-            self.several_lines = inside > 0;
-        }
-        Ok(more)
-    }
-
-    fn header(&mut self) -> Result<Vec<String>, DataError> {
-        if !self.advance()? {
-            return Err(self.fault("line 1", "the file is empty".into()));
-        }
-        let count = self.record.len();
-        let places: Vec<String> = (0..count).map(|index| index.to_string()).collect();
-        let mut names = Vec::with_capacity(count);
-        for index in 0..count {
-            names.push(self.field(index, &places)?.to_string());
-        }
-        if names.iter().all(|name| name.parse::<f64>().is_ok()) {
-            let message = "the header is all numbers; if the file has none, call `no_header()`";
-            return Err(self.fault(&format!("line {}", self.line), message.into()));
-        }
-        Ok(names)
-    }
-
-    fn check_width(&self, names: &[String], header: bool) -> Result<(), DataError> {
-        let (found, expected) = (self.record.len(), names.len());
-        if found == expected {
-            return Ok(());
-        }
-        let first = if header { "the header" } else { "the first row" };
-        let hint = match names {
-            [only] if header => other_delimiter(only),
-            _ => String::new(),
-        };
-        let message = format!("{found} fields, but {first} has {expected}{hint}");
-        Err(self.fault(&format!("line {}", self.line), message))
-    }
-
-    /// The text of a field without the space around it.
-    fn field(&self, index: usize, names: &[String]) -> Result<&str, DataError> {
-        let place = || format!("line {}, column `{}`", self.line, shortened(&names[index]));
-        let bytes = &self.record[index];
-        if bytes.len() > MAX_FIELD {
-            let message = format!("the field is {} bytes long, more than 1 MiB", bytes.len());
-            return Err(self.fault(&place(), message));
-        }
-        match std::str::from_utf8(bytes) {
-            // Most cells have no space around them, which their first and last byte tell.
-            Ok(text) => match bytes {
-                [b'!'..=b'~', .., b'!'..=b'~'] | [b'!'..=b'~'] | [] => Ok(text),
-                _ => Ok(text.trim()),
-            },
-            Err(_) => {
-                let text = shortened(&String::from_utf8_lossy(bytes));
-                Err(self.fault(&place(), format!("`{text}` is not UTF-8 text")))
-            }
-        }
-    }
-
-    /// A quote that is never closed swallows the rows after it; the count of quotes tells.
-    fn check_quotes(&self) -> Result<(), DataError> {
-        match self.reader.get_ref().odd_quotes() && self.several_lines {
-            false => Ok(()),
-            true => {
-                let message = "a quote in this row is not closed";
-                // The last newline is inside the field, and was taken for the end of the row too.
-                let line = self.line + self.newline;
-                Err(self.fault(&format!("line {line}"), message.into()))
-            }
-        }
-    }
-
-    fn fault(&self, place: &str, message: String) -> DataError {
-        DataError::Malformed { file: self.name.clone(), place: place.into(), message }
-    }
-}
-
-/// The text behind a byte order mark, if there is one.
-fn without_mark<'a>(reader: impl Read + 'a) -> std::io::Result<Box<dyn Read + 'a>> {
-    const MARK: &[u8] = b"\xef\xbb\xbf";
-    let (head, mut reader) = peek::<3>(reader)?;
-    if head == MARK {
-        reader.by_ref().take(MARK.len() as u64).read_to_end(&mut Vec::new())?;
-    }
-    Ok(Box::new(reader))
 }

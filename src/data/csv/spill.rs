@@ -78,7 +78,7 @@ impl Csv<'_> {
             files.iter_mut().zip(columns).try_for_each(|(file, column)| file.append(column))?;
         }
         let Some([inputs, targets]) = files else {
-            return Err(reading.rows.fault("line 1", "there are no rows".into()));
+            return Err(reading.fault("line 1", "there are no rows".into()));
         };
         let mut data = Dataset::new(vec![inputs.finish()?], vec![targets.finish()?])?;
         data.preprocessing = Some(Arc::new(preprocessing.clone()));

@@ -221,6 +221,112 @@ fn one_byte_at_a_time_reads_the_same() {
     assert_eq!(refusal(text), "line 6: 1 fields, but the header has 2");
 }
 
+/// Cells as another library reads them, without the space around them; `None` if rows differ in
+/// length. It takes the first row for a row.
+fn rows_of_the_csv_crate(text: &str) -> Option<Vec<Vec<String>>> {
+    let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    let rows = reader.records().map(|record| record.ok());
+    rows.map(|row| Some(row?.iter().map(|cell| cell.trim().to_string()).collect())).collect()
+}
+
+#[test]
+fn cells_are_those_of_the_csv_crate_for_blocks_of_any_size() {
+    const PIECES: [&str; 14] =
+        ["a", "12", "-1.5", ",", ",", ",", "\n", "\n", "\r\n", "\"", "\"\"", " ", "\r", "\u{e9}"];
+    let mut state = 1u32;
+    let mut below = |bound: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % bound
+    };
+    let (mut tables, mut unclosed) = (0, 0);
+    for _ in 0..4000 {
+        let text: String = (0..below(24)).map(|_| PIECES[below(PIECES.len())]).collect();
+        let read = |block: usize| {
+            let csv = Csv::new(text.as_bytes()).no_header().categories(&["0"]);
+            csv.in_blocks(block).read()
+        };
+        let table = match (read(1 + below(9)), read(64)) {
+            (Ok(table), Ok(whole)) => {
+                let show = |table: &Table| format!("{:?}", table.columns());
+                assert_eq!(show(&table), show(&whole), "{text:?}");
+                table
+            }
+            (one, other) => {
+                let said = message(one);
+                assert_eq!(said, message(other), "{text:?}");
+                unclosed += u32::from(said.contains("not closed"));
+                continue;
+            }
+        };
+        let expected = rows_of_the_csv_crate(&text).unwrap_or_else(|| panic!("{text:?}"));
+        let first: Vec<&str> = expected.iter().map(|row| row[0].as_str()).collect();
+        let words: Vec<&str> =
+            (0..table.len()).map(|row| table.columns()[0].word(row).unwrap_or("")).collect();
+        assert_eq!(words, first, "{text:?}");
+        for (index, column) in table.columns().iter().enumerate().skip(1) {
+            for (row, cells) in expected.iter().enumerate() {
+                let number = column.number(row).map(|number| number.to_string());
+                let cell = column.word(row).map(String::from).or(number).unwrap_or_default();
+                assert_eq!(cell, cells[index], "{text:?}");
+            }
+        }
+        tables += 1;
+    }
+    assert!(tables > 800 && unclosed > 40, "{tables} {unclosed}");
+}
+
+#[test]
+fn a_column_that_turns_out_to_be_words_keeps_what_was_written() {
+    let mut text = "n,code\n".to_string();
+    (0..3000).for_each(|row| text += &format!("{row}.50,{:03}\n", row % 10));
+    (0..4000).for_each(|row| text += &format!("{row},\"x\"\"{}\"\n", row % 3));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("codes.csv");
+    std::fs::write(&path, &text).unwrap();
+    // From a file, from memory, and from memory at once.
+    let tables = [
+        Csv::open(&path).unwrap().in_blocks(1000).read().unwrap(),
+        Csv::new(text.as_bytes()).in_blocks(1000).read().unwrap(),
+        read(&text).unwrap(),
+    ];
+    for table in &tables {
+        assert_eq!(kinds(table), [Kind::Number, Kind::Category]);
+        assert_eq!(table.columns()[1].word(7), Some("007"));
+        assert_eq!(table.columns()[1].word(3001), Some("x\"1"));
+        assert_eq!(table.columns()[0].number(2999), Some(2999.5));
+        assert_eq!(table.len(), 7000);
+    }
+    let some = Csv::open(&path).unwrap().in_blocks(1000).head(2950).read().unwrap();
+    assert_eq!((some.len(), kinds(&some)), (2950, vec![Kind::Number, Kind::Number]));
+    let late = text + "1,x,y\n";
+    let said = message(Csv::new(late.as_bytes()).in_blocks(1000).read());
+    assert_eq!(said, "`<memory>`, line 7002: 3 fields, but the header has 2");
+    assert_eq!(Csv::new(late.as_bytes()).head(7000).read().unwrap().len(), 7000);
+}
+
+#[test]
+fn delimiters_that_numbers_hold_and_that_nothing_can_be() {
+    for (delimiter, text) in [(b'.', "a.b\n1.5\n-2.x\n"), (b'-', "a-b\n1-5\n2-x\n")] {
+        let table = Csv::new(text.as_bytes()).delimiter(delimiter).read().unwrap();
+        assert_eq!(kinds(&table), [Kind::Number, Kind::Category]);
+        assert_eq!(table.columns()[1].word(0), Some("5"));
+    }
+    for delimiter in [b'"', b'\n', b'\r'] {
+        let said = message(Csv::new("a,b\n1,2\n".as_bytes()).delimiter(delimiter).read());
+        assert_eq!(said, "the delimiter can be neither a quote nor the end of a line");
+    }
+}
+
+#[test]
+fn numbers_that_stand_for_missing_cells() {
+    let text = "a,b\n-999,1\n5,-999.0\n-999.0,2\n";
+    let table = Csv::new(text.as_bytes()).missing_words(&["-999", "?"]).read().unwrap();
+    let numbers = |column: usize| (0..3).map(|row| table.columns()[column].number(row)).collect();
+    let [a, b]: [Vec<_>; 2] = [numbers(0), numbers(1)];
+    assert_eq!(a, [None, Some(5.0), Some(-999.0)], "words are compared as they are written");
+    assert_eq!(b, [Some(1.0), Some(-999.0), Some(2.0)]);
+}
+
 #[test]
 fn the_digits_are_read_whole() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/digits.csv.gz");
