@@ -14,6 +14,7 @@ use super::AskedWrongly;
 
 /// What a CSV file does not say of itself.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[command(next_help_heading = "CSV files")]
 #[serde(default, rename_all = "kebab-case")]
 pub(crate) struct Format {
     /// The first line is data, and columns are named 0, 1, ...

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::AskedWrongly;
 use super::augmentation::Augmentation;
 use super::choices::{Activation, Encoding, Kind, Missing, Scale};
+use super::folder::Files;
 use super::format::Format;
 use super::learning::Learning;
 
@@ -91,35 +92,6 @@ pub(crate) struct Settings {
     /// What training may hold of the rows of --spill, in MiB
     #[arg(long, value_name = "MEBIBYTES", default_value = "1024")]
     pub(crate) memory: usize,
-    /// Side of the square that images are resized to, or height,width [default: all images must have
-    /// the size of the first]
-    #[arg(long, value_name = "PIXELS", value_delimiter = ',')]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) size: Option<Vec<u32>>,
-    /// Images have one channel, their grey
-    #[arg(long)]
-    pub(crate) grayscale: bool,
-    /// What the names of WAV files look like, such as {class}_{speaker}_{index}.wav
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) pattern: Option<String>,
-    /// Samples of a sound: longer ones are cut, shorter ones padded [default: those of the longest]
-    #[arg(long, value_name = "SAMPLES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) length: Option<usize>,
-    /// Bands of the log-mel spectrogram that a sound becomes; 0 for its samples
-    #[arg(long, value_name = "COUNT", default_value = "40")]
-    pub(crate) bands: usize,
-    /// Cepstral coefficients in place of the bands
-    #[arg(long, value_name = "COUNT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) mfcc: Option<usize>,
-    /// Samples of a spectrogram's frame
-    #[arg(long, value_name = "SAMPLES", default_value = "512")]
-    pub(crate) fft: usize,
-    /// Samples from one frame to the next
-    #[arg(long, value_name = "SAMPLES", default_value = "160")]
-    pub(crate) hop: usize,
     /// Share of the rows that only the final test sees
     #[arg(long, value_name = "SHARE", default_value = "0.2")]
     pub(crate) test: f64,
@@ -159,6 +131,9 @@ pub(crate) struct Settings {
     #[arg(long, short, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) files: Files,
     #[command(flatten)]
     #[serde(flatten)]
     pub(crate) learning: Learning,
