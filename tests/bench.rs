@@ -147,6 +147,31 @@ fn a_process_takes_little_more_than_plan_and_data() {
 }
 
 #[test]
+fn what_was_measured_is_run_in_processes_too() {
+    let mut report = REPORT.clone();
+    report.cpu.workloads.retain(|entry| ["W2", "T5", "T6"].contains(&&*entry.id));
+    let Outcome::Measured(own) = &mut report.cpu.workloads[0].outcome else { panic!("it is") };
+    own.alone = None;
+    let program = Path::new(env!("CARGO_BIN_EXE_ironwarp"));
+    let mut told = vec![];
+    report.run_alone(program, &mut |text| told.push(text.to_string())).expect("it has no other");
+    assert_eq!(told, ["processes with one workload each on cpu"]);
+    let alone = measured(&report, "W2").alone.expect("it was run");
+    assert!(alone.start_seconds.samples == 3 && alone.memory.data > 0, "{alone:?}");
+    assert_eq!(report.cpu.measured().count(), 1, "what is missing or wrong is not run");
+
+    // On a GPU too, where the program has such a workload.
+    let mut other = REPORT.clone();
+    other.cpu.workloads.retain(|entry| entry.id == "T2");
+    other.gpu = vec![std::mem::replace(&mut other.cpu, report.cpu)];
+    other.cpu.workloads.clear();
+    let mut told = vec![];
+    let failed = other.run_alone(program, &mut |text| told.push(text.to_string()));
+    assert_eq!(failed, Err("T2 alone: it took no step".into()));
+    assert!(told[1].ends_with("on cuda:0"), "{told:?}");
+}
+
+#[test]
 fn what_is_beyond_plan_and_data_is_known_where_the_peak_is() {
     let memory = Resident { peak: Some(100), plan: 30, data: 50 };
     assert_eq!(memory.beyond(), Some(20));

@@ -3,39 +3,19 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use ironwarp::random;
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_ironwarp"));
-    program.args(arguments).current_dir(folder).env("CUDA_VISIBLE_DEVICES", "");
-    program.output().expect("it runs")
-}
-
-/// What the program says on success.
-fn said(folder: &Path, arguments: &[&str]) -> String {
-    let Output { status, stdout, stderr } = run(folder, arguments);
-    let errors = String::from_utf8_lossy(&stderr);
-    assert!(status.success(), "{arguments:?}: {status}\n{errors}");
-    String::from_utf8(stdout).expect("text")
-}
-
-/// How a failing call ends, and why.
-fn failed(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stderr, .. } = run(folder, arguments);
-    let text = String::from_utf8_lossy(&stderr).into_owned();
-    assert!(!status.success() && !text.contains("panicked"), "{arguments:?}\n{text}");
-    (status.code(), text)
-}
+#[path = "common/program.rs"]
+mod program;
+use program::{each_makes_its_own, failed, json, said};
 
 /// Trains, with the arguments that are usual here, and returns what is told as JSON.
 fn trained(folder: &Path, arguments: &[&str]) -> Value {
     let usual = ["--epochs", "40", "--hidden", "16", "--device", "cpu", "--json"];
-    let text = said(folder, &[&["train"], arguments, &usual].concat());
-    serde_json::from_str(&text).expect("one JSON value alone")
+    json(folder, &[&["train"], arguments, &usual].concat())
 }
 
 /// How many of a CSV's files are told to be of the class that their name begins with.
@@ -124,10 +104,8 @@ fn tone(path: &Path, rate: u32, hertz: f32, seed: u64) {
     writer.finalize().unwrap();
 }
 
-#[test]
-fn a_folder_of_sounds() {
-    let folder = TempDir::new().unwrap();
-    let folder = folder.path();
+/// Low and high ones, 40 each.
+fn tones(folder: &Path) {
     fs::create_dir(folder.join("tones")).unwrap();
     for index in 0..40u64 {
         for (class, hertz) in [("low", 300.0), ("high", 1500.0)] {
@@ -135,6 +113,13 @@ fn a_folder_of_sounds() {
             tone(&path, 8000, hertz + 5.0 * index as f32, index);
         }
     }
+}
+
+#[test]
+fn a_folder_of_sounds() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    tones(folder);
     let pattern = ["tones", "--pattern", "{class}_{index}.wav", "--fft", "256", "--hop", "128"];
     let result = trained(folder, &[&pattern[..], &["--bands", "20", "--mfcc", "8"]].concat());
     assert_eq!(result["features"], 8 * 13, "{result:#}");
@@ -153,4 +138,84 @@ fn a_folder_of_sounds() {
     assert!(text.contains("16000 samples a second, expected 8000; resample it"), "{text}");
     let samples = [&pattern[..3], &["--bands", "0", "--out", "samples.safetensors"]].concat();
     assert_eq!(trained(folder, &samples)["features"], 1600);
+}
+
+const SHORTLY: [&str; 4] = ["--epochs", "2", "--hidden", "8"];
+
+#[test]
+fn images_are_augmented() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    bars(folder);
+    let flags: [(&[&str], &str); 13] = [
+        (&["--flip-horizontal", "0.5"], "flip-horizontal = 0.5"),
+        (&["--flip-vertical", "0.5"], "flip-vertical = 0.5"),
+        (&["--crop", "1"], "crop = 1"),
+        (&["--rotate", "10"], "rotate = 10.0"),
+        (&["--zoom", "0.9,1.2"], "zoom = [0.9, 1.2]"),
+        (&["--shear", "10"], "shear = 10.0"),
+        (&["--color-jitter", "0.2,0.2,0.2,0.1"], "color-jitter = [0.2, 0.2, 0.2, 0.1]"),
+        (&["--cutout", "3"], "cutout = 3"),
+        (&["--noise", "0.1"], "noise = 0.1"),
+        (&["--mixup", "0.2"], "mixup = 0.2"),
+        (&["--cutmix", "1"], "cutmix = 1.0"),
+        (&["--crop", "2", "--fill", "-0.5"], "fill = -0.5"),
+        (&["--balanced-sampling"], "balanced-sampling = true"),
+    ];
+    let some = ["--flip-vertical", "0.5", "--color-jitter", "0.2,0.2,0,0", "--mixup", "0.1"];
+    each_makes_its_own(folder, &[&["bars"], &SHORTLY[..]].concat(), "bars", &flags);
+    let result = trained(folder, &[&["bars"], &some[..]].concat());
+    let accuracy = result["test_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "{accuracy}");
+}
+
+#[test]
+fn sounds_are_augmented() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    tones(folder);
+    let flags: [(&[&str], &str); 6] = [
+        (&["--time-shift", "2"], "time-shift = 2"),
+        (&["--gain", "6"], "gain = 6.0"),
+        (&["--offset", "0.3"], "offset = 0.3"),
+        (&["--noise", "0.1"], "noise = 0.1"),
+        (&["--time-masks", "2,3"], "time-masks = [2, 3]"),
+        (&["--frequency-masks", "1,4"], "frequency-masks = [1, 4]"),
+    ];
+    let some = ["--time-shift", "2", "--time-masks", "1,2", "--frequency-masks", "1,3"];
+    let data = [
+        "tones",
+        "--pattern",
+        "{class}_{index}.wav",
+        "--fft",
+        "256",
+        "--hop",
+        "128",
+        "--bands",
+        "20",
+    ];
+    each_makes_its_own(folder, &[&data, &SHORTLY[..]].concat(), "tones", &flags);
+    let result = trained(folder, &[&data, &some[..]].concat());
+    let accuracy = result["test_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "{accuracy}");
+}
+
+#[test]
+fn wrong_augmentation_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    bars(folder);
+    fs::write(folder.join("typo.toml"), "data = \"bars\"\nflip-sideways = 0.5\n").unwrap();
+    for (arguments, why) in [
+        (&["bars", "--zoom", "1.1"][..], "--zoom has 1 numbers, it takes 2"),
+        (&["bars", "--color-jitter", "0.1,0.1"], "--color-jitter has 2 numbers, it takes 4"),
+        (&["bars", "--crop", "1", "--time-shift", "1"], "cannot be used with"),
+        (&["bars", "--flip-horizontal", "1.5"], "flip"),
+        (&["bars", "--cutout", "none"], "invalid value 'none'"),
+        (&["--config", "typo.toml"], "line 2: unknown field `flip-sideways`"),
+        (&["--config", "typo.toml"], "`flip-horizontal`, `flip-vertical`, `crop`"),
+    ] {
+        let (code, text) = failed(folder, &[&["train"], arguments].concat());
+        assert!(code == Some(2) && text.contains(why), "{arguments:?}: {code:?} {text}");
+    }
 }

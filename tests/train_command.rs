@@ -4,56 +4,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-fn ironwarp(folder: &Path, arguments: &[&str]) -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_ironwarp"));
-    program.args(arguments).current_dir(folder).env("CUDA_VISIBLE_DEVICES", "");
-    program
-}
-
-/// What the program says on success.
-fn said(folder: &Path, arguments: &[&str]) -> String {
-    let Output { status, stdout, stderr } = ironwarp(folder, arguments).output().expect("it runs");
-    let errors = String::from_utf8_lossy(&stderr);
-    assert!(status.success(), "{arguments:?}: {status}\n{errors}");
-    String::from_utf8(stdout).expect("text")
-}
-
-fn json(folder: &Path, arguments: &[&str]) -> Value {
-    serde_json::from_str(&said(folder, arguments)).expect("one JSON value alone")
-}
-
-/// How a failing call ends, and why.
-fn failed(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = ironwarp(folder, arguments).output().expect("it runs");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && !text.contains("panicked"), "{arguments:?}\n{text}");
-    (output.status.code(), text)
-}
-
-/// Rents of flats: 50 by the district, 10 a room; some cells missing, a street of its own each.
-fn flats(folder: &Path) {
-    let mut text = String::from("street,rooms,district,rent,\"sunny, or not\"\n");
-    for row in 0..600 {
-        let (rooms, district) = (row * 7 % 5 + 1, ["east", "north", "west"][row * 11 % 3]);
-        let rent = 10 * rooms + 50 * (row * 11 % 3) + row % 2;
-        let rooms = if row % 50 == 7 { String::new() } else { rooms.to_string() };
-        let sunny = ["yes", "\"no, never\""][row % 2];
-        writeln!(text, "{row} Elm St,{rooms},{district},{rent},{sunny}").unwrap();
-    }
-    fs::write(folder.join("flats.csv"), text).unwrap();
-}
-
-const SHORT: [&str; 8] =
-    ["--hidden", "16", "--epochs", "40", "--batch", "16", "--learning-rate", "0.01"];
-
-fn train<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
-    [&["train", "flats.csv"][..], arguments, &SHORT].concat()
-}
+#[path = "common/program.rs"]
+mod program;
+use program::{SHORT, failed, flats, ironwarp, json, said, train};
 
 #[test]
 fn from_a_table_to_predictions() {

@@ -13,6 +13,8 @@ use ironwarp::exec::doctor::Diagnosis;
 use ironwarp::train::Trial;
 use serde::Serialize;
 
+#[path = "ironwarp/augmentation.rs"]
+mod augmentation;
 #[path = "ironwarp/bench.rs"]
 mod bench;
 #[path = "ironwarp/choices.rs"]
@@ -23,6 +25,8 @@ mod folder;
 mod format;
 #[path = "ironwarp/inspect.rs"]
 mod inspect;
+#[path = "ironwarp/learning.rs"]
+mod learning;
 #[path = "ironwarp/outcome.rs"]
 mod outcome;
 #[path = "ironwarp/predict.rs"]

@@ -66,8 +66,17 @@ pub(crate) enum Encoding {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Activation {
     Relu,
+    /// With slope 0.01 below 0
+    LeakyRelu,
+    Elu,
+    Selu,
     Gelu,
+    /// By a hyperbolic tangent
+    GeluTanh,
     Silu,
+    Mish,
+    HardSwish,
+    Softplus,
     Tanh,
     Sigmoid,
 }
@@ -78,8 +87,43 @@ pub(crate) enum Activation {
 pub(crate) enum Optimizer {
     Adam,
     AdamW,
-    /// With momentum 0.9
+    AmsGrad,
+    NAdam,
+    RAdam,
     Sgd,
+    RmsProp,
+    Adagrad,
+    Adadelta,
+    Lion,
+}
+
+/// How the learning rate changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Schedule {
+    /// Halved when the validation loss stands still for a third of the patience
+    Plateau,
+    /// It does not
+    Constant,
+    /// Down to 0 over all epochs, in a line
+    Linear,
+    /// Down to 0 over all epochs, along half a cosine
+    Cosine,
+    /// Up from a 25th in three tenths of all epochs, then down to about 0
+    OneCycle,
+}
+
+/// A loss by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Loss {
+    /// Of classes
+    CrossEntropy,
+    MeanSquaredError,
+    MeanAbsoluteError,
+    /// Squared up to 1, in the target's deviations, then linear
+    Huber,
+    LogCosh,
 }
 
 impl Activation {
@@ -87,8 +131,15 @@ impl Activation {
     pub(crate) fn layer(self) -> Function {
         match self {
             Activation::Relu => Function::Relu,
+            Activation::LeakyRelu => Function::LeakyRelu(0.01),
+            Activation::Elu => Function::Elu(1.0),
+            Activation::Selu => Function::Selu,
             Activation::Gelu => Function::Gelu,
+            Activation::GeluTanh => Function::GeluTanh,
             Activation::Silu => Function::Silu,
+            Activation::Mish => Function::Mish,
+            Activation::HardSwish => Function::HardSwish,
+            Activation::Softplus => Function::Softplus,
             Activation::Tanh => Function::Tanh,
             Activation::Sigmoid => Function::Sigmoid,
         }

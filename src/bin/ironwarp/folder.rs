@@ -2,12 +2,58 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::{Args, Command, FromArgMatches};
 use ironwarp::data::{ColumnId, Dataset};
+use serde::{Deserialize, Serialize};
 
 use super::AskedWrongly;
 use super::choices::Kind;
 use super::settings::Settings;
 use super::train::{Parts, weighted};
+
+/// What becomes of images and sounds.
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[command(next_help_heading = "Images and sounds")]
+#[serde(default, rename_all = "kebab-case")]
+pub(crate) struct Files {
+    /// Side of the square that images are resized to, or height,width [default: all images must have
+    /// the size of the first]
+    #[arg(long, value_name = "PIXELS", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<Vec<u32>>,
+    /// Images have one channel, their grey
+    #[arg(long)]
+    grayscale: bool,
+    /// What the names of WAV files look like, such as {class}_{speaker}_{index}.wav
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<String>,
+    /// Samples of a sound: longer ones are cut, shorter ones padded [default: those of the longest]
+    #[arg(long, value_name = "SAMPLES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<usize>,
+    /// Bands of the log-mel spectrogram that a sound becomes; 0 for its samples
+    #[arg(long, value_name = "COUNT", default_value = "40")]
+    bands: usize,
+    /// Cepstral coefficients in place of the bands
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mfcc: Option<usize>,
+    /// Samples of a spectrogram's frame
+    #[arg(long, value_name = "SAMPLES", default_value = "512")]
+    fft: usize,
+    /// Samples from one frame to the next
+    #[arg(long, value_name = "SAMPLES", default_value = "160")]
+    hop: usize,
+}
+
+impl Default for Files {
+    /// What the flags say when none is given.
+    fn default() -> Self {
+        let flags = Files::augment_args(Command::new("files")).get_matches_from(["files"]);
+        Files::from_arg_matches(&flags).expect("invariant: no flag is required")
+    }
+}
 
 /// Mean and deviation of each channel.
 type Normalization = (Vec<f32>, Vec<f32>);
@@ -24,10 +70,11 @@ pub(crate) fn parts(settings: &Settings, folder: &Path) -> anyhow::Result<Parts>
         return Err(AskedWrongly(format!("a folder takes no {text}")).into());
     }
     let normalization = {
-        let (train, ..) = split(settings, &read(settings, folder, None)?)?;
+        let (train, ..) = split(settings, &read(&settings.files, folder, None)?)?;
         measured(&train)?
     };
-    let (train, validation, test) = split(settings, &read(settings, folder, Some(normalization))?)?;
+    let (train, validation, test) =
+        split(settings, &read(&settings.files, folder, Some(normalization))?)?;
     Ok(Parts { train: weighted(settings, train)?, validation, test })
 }
 
@@ -39,7 +86,7 @@ fn split(settings: &Settings, data: &Dataset) -> anyhow::Result<(Dataset, Datase
 
 /// The folder's files, which are sounds where their names have a pattern.
 fn read(
-    settings: &Settings,
+    settings: &Files,
     folder: &Path,
     normalization: Option<Normalization>,
 ) -> anyhow::Result<Dataset> {
@@ -51,7 +98,7 @@ fn read(
 
 #[cfg(feature = "images")]
 fn images(
-    settings: &Settings,
+    settings: &Files,
     folder: &Path,
     normalization: Option<Normalization>,
 ) -> anyhow::Result<Dataset> {
@@ -74,7 +121,7 @@ fn images(
 
 #[cfg(feature = "audio")]
 fn sounds(
-    settings: &Settings,
+    settings: &Files,
     folder: &Path,
     pattern: &str,
     normalization: Option<Normalization>,
@@ -93,18 +140,13 @@ fn sounds(
 }
 
 #[cfg(not(feature = "images"))]
-fn images(_: &Settings, folder: &Path, _: Option<Normalization>) -> anyhow::Result<Dataset> {
+fn images(_: &Files, folder: &Path, _: Option<Normalization>) -> anyhow::Result<Dataset> {
     let text = "images can't be read: ironwarp was built without the feature `images`; sounds need --pattern";
     Err(AskedWrongly(format!("{}: {text}", folder.display())).into())
 }
 
 #[cfg(not(feature = "audio"))]
-fn sounds(
-    _: &Settings,
-    folder: &Path,
-    _: &str,
-    _: Option<Normalization>,
-) -> anyhow::Result<Dataset> {
+fn sounds(_: &Files, folder: &Path, _: &str, _: Option<Normalization>) -> anyhow::Result<Dataset> {
     let text = "sounds can't be read: ironwarp was built without the feature `audio`";
     Err(AskedWrongly(format!("{}: {text}", folder.display())).into())
 }

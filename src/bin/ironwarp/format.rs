@@ -14,6 +14,7 @@ use super::AskedWrongly;
 
 /// What a CSV file does not say of itself.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[command(next_help_heading = "CSV files")]
 #[serde(default, rename_all = "kebab-case")]
 pub(crate) struct Format {
     /// The first line is data, and columns are named 0, 1, ...
@@ -31,6 +32,10 @@ pub(crate) struct Format {
     /// Columns of dates, with the day first in 1.2.2024 [default: those that are dates for sure]
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub(crate) dates: Vec<String>,
+    /// Reads the first rows alone, so many
+    #[arg(long, value_name = "ROWS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) head: Option<usize>,
 }
 
 impl Default for Format {
@@ -43,14 +48,29 @@ impl Default for Format {
 
 impl Format {
     /// Reads a table: a Parquet file, which its name or its first bytes tell, or a CSV file of this
-    /// format, whose columns are then understood as those of a model are.
-    pub(crate) fn read(&self, path: &Path, like: Option<&Preprocessing>) -> anyhow::Result<Table> {
+    /// format, whose columns are then understood as those of a model are. Columns of a Parquet file that
+    /// no table can have are left out where `leave` says so of their names, which are returned.
+    pub(crate) fn read(
+        &self,
+        path: &Path,
+        like: Option<&Preprocessing>,
+        leave: &dyn Fn(&str) -> bool,
+    ) -> anyhow::Result<(Table, Vec<String>)> {
         if is_parquet(path).map_err(Error::from)? {
-            let text = "--no-header, --delimiter, --missing-words, --categories and --dates are of CSV \
-                        files, and this is a Parquet file";
+            let text = "--no-header, --delimiter, --missing-words, --categories, --dates and --head \
+                        are of CSV files, and this is a Parquet file";
             anyhow::ensure!(*self == Format::default(), AskedWrongly(text.into()));
-            return read_parquet(path);
+            return read_parquet(path, leave);
         }
+        Ok((self.csv(path, like)?.read().map_err(Error::from)?, vec![]))
+    }
+
+    /// A CSV file of this format.
+    pub(crate) fn csv(
+        &self,
+        path: &Path,
+        like: Option<&Preprocessing>,
+    ) -> anyhow::Result<Csv<'static>> {
         let [words, categories, dates] = [&self.missing_words, &self.categories, &self.dates]
             .map(|words| words.iter().map(String::as_str).collect::<Vec<_>>());
         let delimiter = self.delimiter_byte()?;
@@ -58,8 +78,8 @@ impl Format {
         let csv = csv.delimiter(delimiter).missing_words(&words);
         let csv = csv.categories(&categories).dates(&dates);
         let csv = if self.no_header { csv.no_header() } else { csv };
-        let csv = like.into_iter().fold(csv, Csv::types_from);
-        Ok(csv.read().map_err(Error::from)?)
+        let csv = self.head.into_iter().fold(csv, Csv::head);
+        Ok(like.into_iter().fold(csv, Csv::types_from))
     }
 
     fn delimiter_byte(&self) -> anyhow::Result<u8> {
@@ -90,13 +110,17 @@ fn is_parquet(path: &Path) -> Result<bool, DataError> {
 }
 
 #[cfg(feature = "parquet")]
-fn read_parquet(path: &Path) -> anyhow::Result<Table> {
+fn read_parquet(path: &Path, leave: &dyn Fn(&str) -> bool) -> anyhow::Result<(Table, Vec<String>)> {
     let parquet = ironwarp::data::Parquet::open(path).map_err(Error::from)?;
-    Ok(parquet.read().map_err(Error::from)?)
+    let mut left = parquet.unreadable().map_err(Error::from)?;
+    left.retain(|name| leave(name));
+    let names: Vec<&str> = left.iter().map(String::as_str).collect();
+    let table = parquet.ignore(&names).read().map_err(Error::from)?;
+    Ok((table, left))
 }
 
 #[cfg(not(feature = "parquet"))]
-fn read_parquet(path: &Path) -> anyhow::Result<Table> {
+fn read_parquet(path: &Path, _: &dyn Fn(&str) -> bool) -> anyhow::Result<(Table, Vec<String>)> {
     let path = path.display();
     anyhow::bail!(AskedWrongly(format!(
         "{path} is a Parquet file, which this program was built without; build it again with \

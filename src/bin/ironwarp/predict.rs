@@ -77,19 +77,24 @@ fn of_table(arguments: &Arguments, model: &Trained) -> anyhow::Result<Answers> {
     let preprocessing = model.preprocessing().with_context(|| {
         format!("{file} was trained on arrays: it does not know what the columns of a table mean")
     })?;
-    let table = arguments.format.read(&arguments.data, Some(preprocessing))?;
-    let table = known_columns(table, preprocessing)?;
+    let (table, left) = arguments.format.read(&arguments.data, Some(preprocessing), &|_| true)?;
+    let table = known_columns(table, left, preprocessing)?;
     let outputs = model.predict_table(&table)?;
     Answers::new(preprocessing, &outputs, arguments.probabilities)
 }
 
-/// The table without the columns that the model does not know, which are told.
-fn known_columns(table: Table, preprocessing: &Preprocessing) -> anyhow::Result<Table> {
+/// The table without the columns that the model does not know, which are told with those that were
+/// left before.
+fn known_columns(
+    table: Table,
+    left: Vec<String>,
+    preprocessing: &Preprocessing,
+) -> anyhow::Result<Table> {
     let unknown: Vec<String> = preprocessing.unknown_columns(&table).map(String::from).collect();
-    if unknown.is_empty() {
-        return Ok(table);
+    let passed = [left, unknown.clone()].concat();
+    if !passed.is_empty() {
+        writeln!(io::stderr(), "Passed over, unknown to the model: {}", passed.join(", "))?;
     }
-    writeln!(io::stderr(), "Passed over, unknown to the model: {}", unknown.join(", "))?;
     Ok(table.without(&unknown).map_err(ironwarp::Error::from)?)
 }
 

@@ -11,8 +11,11 @@ use ironwarp::error::DataError;
 use serde::{Deserialize, Serialize};
 
 use super::AskedWrongly;
-use super::choices::{Activation, Encoding, Kind, Missing, Optimizer, Scale};
+use super::augmentation::Augmentation;
+use super::choices::{Activation, Encoding, Kind, Missing, Scale};
+use super::folder::Files;
 use super::format::Format;
+use super::learning::Learning;
 
 /// Everything that can be said about a training. What is `None` follows from the data, and is
 /// written down by [`Settings::settle`].
@@ -80,35 +83,15 @@ pub(crate) struct Settings {
     /// Leaves out rows that are equal to an earlier one
     #[arg(long)]
     pub(crate) drop_duplicates: bool,
-    /// Side of the square that images are resized to, or height,width [default: all images must have
-    /// the size of the first]
-    #[arg(long, value_name = "PIXELS", value_delimiter = ',')]
+    /// For a CSV file larger than memory: the folder into which its rows are written, encoded, and where
+    /// they stay. Needs --head: what is done to columns follows from so many rows. Training, validation
+    /// and test follow each other in the file, whose rows should be in random order
+    #[arg(long, value_name = "FOLDER")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) size: Option<Vec<u32>>,
-    /// Images have one channel, their grey
-    #[arg(long)]
-    pub(crate) grayscale: bool,
-    /// What the names of WAV files look like, such as {class}_{speaker}_{index}.wav
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) pattern: Option<String>,
-    /// Samples of a sound: longer ones are cut, shorter ones padded [default: those of the longest]
-    #[arg(long, value_name = "SAMPLES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) length: Option<usize>,
-    /// Bands of the log-mel spectrogram that a sound becomes; 0 for its samples
-    #[arg(long, value_name = "COUNT", default_value = "40")]
-    pub(crate) bands: usize,
-    /// Cepstral coefficients in place of the bands
-    #[arg(long, value_name = "COUNT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) mfcc: Option<usize>,
-    /// Samples of a spectrogram's frame
-    #[arg(long, value_name = "SAMPLES", default_value = "512")]
-    pub(crate) fft: usize,
-    /// Samples from one frame to the next
-    #[arg(long, value_name = "SAMPLES", default_value = "160")]
-    pub(crate) hop: usize,
+    pub(crate) spill: Option<PathBuf>,
+    /// What training may hold of the rows of --spill, in MiB
+    #[arg(long, value_name = "MEBIBYTES", default_value = "1024")]
+    pub(crate) memory: usize,
     /// Share of the rows that only the final test sees
     #[arg(long, value_name = "SHARE", default_value = "0.2")]
     pub(crate) test: f64,
@@ -138,28 +121,6 @@ pub(crate) struct Settings {
     /// Share of the hidden values that a training step leaves out
     #[arg(long, value_name = "SHARE", default_value = "0")]
     pub(crate) dropout: f64,
-    /// How weights follow from gradients
-    #[arg(long, default_value = "adam-w")]
-    pub(crate) optimizer: Optimizer,
-    /// Halved when the validation loss stands still for a third of the patience [default: 0.002, of
-    /// sgd 0.01]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) learning_rate: Option<f64>,
-    /// How fast weights shrink by themselves [default: of adam-w 0.01, else 0]
-    #[arg(long, value_name = "DECAY")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) weight_decay: Option<f64>,
-    /// Rows per step [default: 32 to 512, by the number of rows]
-    #[arg(long, value_name = "ROWS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) batch: Option<usize>,
-    /// Passes over the rows at most
-    #[arg(long, value_name = "COUNT", default_value = "200")]
-    pub(crate) epochs: usize,
-    /// Epochs without a better validation loss before training stops
-    #[arg(long, value_name = "EPOCHS", default_value = "15")]
-    pub(crate) patience: usize,
     /// Of splits, initial weights and the order of rows
     #[arg(long, default_value = "0")]
     pub(crate) seed: u64,
@@ -170,6 +131,15 @@ pub(crate) struct Settings {
     #[arg(long, short, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) files: Files,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) learning: Learning,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) augmentation: Augmentation,
 }
 
 impl Default for Settings {
@@ -194,7 +164,12 @@ impl Settings {
             keys.get_ref().keys().find(|key| !known.iter().any(|name| name == key.get_ref()))
         {
             let line = text[..key.span().start].matches('\n').count() + 1;
-            let message = format!("line {line}: unknown field `{}`", key.get_ref());
+            let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+            let message = format!(
+                "line {line}: unknown field `{}`, expected one of {}",
+                key.get_ref(),
+                known.join(", ")
+            );
             return Err(anyhow::Error::new(AskedWrongly(message)).context(of_file()));
         }
         let mut all = toml::Table::try_from(self)?;
@@ -209,14 +184,15 @@ impl Settings {
         Ok(all.try_into()?)
     }
 
-    /// What is done to the columns.
-    pub(crate) fn recipe(&self, recipe: Recipe) -> Recipe {
+    /// What is done to the columns, of which some were left out when the table was read.
+    pub(crate) fn recipe(&self, recipe: Recipe, left: &[String]) -> Recipe {
         let recipe = match self.task {
             Some(Kind::Classification) => recipe.classification(),
             Some(Kind::Regression) => recipe.regression(),
             None => recipe,
         };
-        let ignored: Vec<_> = self.ignore.iter().flatten().map(String::as_str).collect();
+        let ignored = self.ignore.iter().flatten().filter(|name| !left.contains(name));
+        let ignored: Vec<&str> = ignored.map(String::as_str).collect();
         // A row without its target is of no use, whatever is said of inputs.
         let recipe = recipe.ignore(&ignored).drop_missing().standardize_target();
         let recipe = self.group_by.iter().fold(recipe, |recipe, column| recipe.group_by(column));
@@ -269,61 +245,57 @@ impl Settings {
         })
     }
 
-    /// Writes down what follows from the data: from its task, and its number of training rows.
-    pub(crate) fn settle(&mut self, task: Task, rows: usize) {
+    /// Writes down what follows from the data: from its task, and its number of training rows. Refuses
+    /// what does not fit the task.
+    pub(crate) fn settle(&mut self, task: Task, rows: usize) -> anyhow::Result<()> {
+        self.learning.check(task)?;
         self.task = Some(match task {
             Task::Classification { .. } => Kind::Classification,
             _ => Kind::Regression,
         });
         self.hidden.retain(|&width| width > 0);
-        // About two hundred steps an epoch, where the rows are many or few enough for that.
-        self.batch.get_or_insert((rows / 200).next_power_of_two().clamp(32, 512));
-        self.learning_rate();
-        self.weight_decay();
-    }
-
-    /// The rate that is asked for, or the optimizer's own.
-    pub(crate) fn learning_rate(&mut self) -> f64 {
-        let sgd = self.optimizer == Optimizer::Sgd;
-        *self.learning_rate.get_or_insert(if sgd { 0.01 } else { 0.002 })
-    }
-
-    /// The decay that is asked for, or the optimizer's own.
-    pub(crate) fn weight_decay(&mut self) -> f64 {
-        let decoupled = self.optimizer == Optimizer::AdamW;
-        *self.weight_decay.get_or_insert(if decoupled { 0.01 } else { 0.0 })
+        self.learning.settle(task, rows);
+        Ok(())
     }
 
     /// Refuses what can't be whatever the data is: shares that leave no rows, two ways to do one thing.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            self.group_by.is_none() || self.split_by_time.is_none(),
-            AskedWrongly(
-                "rows are split by groups or by time; give --group-by or --split-by-time".into()
-            )
-        );
-        anyhow::ensure!(
-            self.epochs > 0,
-            AskedWrongly("epochs must be at least 1; give --epochs".into())
-        );
-        anyhow::ensure!(
-            !self.pca.is_empty() || !(self.whiten || self.pca_components.is_some()),
-            AskedWrongly("whitening and a count of components are for --pca COLUMNS".into())
-        );
-        anyhow::ensure!(
-            !(self.balanced && self.balanced_sampling),
-            AskedWrongly(
-                "rare classes count more or come more often; give --balanced or --balanced-sampling"
-                    .into()
-            )
-        );
+        let spill = self.spill.is_some();
+        let [ordered, whole] = ["--spill leaves rows in their order", "--spill leaves no row out"];
+        for (wrong, text) in [
+            (
+                self.group_by.is_some() && self.split_by_time.is_some(),
+                "rows are split by groups or by time; give --group-by or --split-by-time",
+            ),
+            (self.learning.epochs == 0, "epochs must be at least 1; give --epochs"),
+            (
+                self.pca.is_empty() && (self.whiten || self.pca_components.is_some()),
+                "whitening and a count of components are for --pca COLUMNS",
+            ),
+            (
+                self.balanced && self.balanced_sampling,
+                "rare classes count more or come more often; give --balanced or --balanced-sampling",
+            ),
+            (
+                spill && self.format.head.is_none(),
+                "--spill needs --head ROWS: what is done to columns follows from so many",
+            ),
+            (spill && self.group_by.is_some(), &format!("{ordered}; leave --group-by away")),
+            (
+                spill && self.split_by_time.is_some(),
+                &format!("{ordered}; leave --split-by-time away"),
+            ),
+            (spill && self.drop_duplicates, &format!("{whole}; leave --drop-duplicates away")),
+        ] {
+            anyhow::ensure!(!wrong, AskedWrongly(text.into()));
+        }
         for (name, share) in [("test", self.test), ("validation", self.validation)] {
             anyhow::ensure!(
                 share > 0.0 && share < 1.0,
                 AskedWrongly(format!("--{name} is {share}; it must be above 0 and below 1"))
             );
         }
-        Ok(())
+        self.augmentation.augment().map(drop)
     }
 }
 
@@ -349,17 +321,19 @@ mod tests {
         let (given, matches) = flags(&["--epochs", "200", "--scale", "min-max"]);
         let settings = given.over_file(&matches, file.path()).unwrap();
         assert_eq!(settings.target.as_deref(), Some("a"));
-        assert_eq!((settings.epochs, settings.hidden.as_slice()), (200, &[3][..]));
+        assert_eq!((settings.learning.epochs, settings.hidden.as_slice()), (200, &[3][..]));
         assert_eq!((settings.scale, settings.balanced), (Scale::MinMax, true));
-        assert_eq!((settings.patience, settings.learning_rate), (15, None));
+        let learning = settings.learning;
+        assert_eq!((learning.patience, learning.learning_rate), (15, None));
     }
 
     #[test]
     fn what_was_settled_is_read_back_as_it_was() {
         let (mut settings, _) = flags(&["data.csv", "--target", "a", "--hidden", "0"]);
-        settings.settle(Task::Classification { classes: 3 }, 10_000);
-        assert_eq!((settings.batch, settings.hidden.len()), (Some(64), 0));
-        assert_eq!((settings.learning_rate, settings.weight_decay), (Some(0.002), Some(0.01)));
+        settings.settle(Task::Classification { classes: 3 }, 10_000).unwrap();
+        let learning = &settings.learning;
+        assert_eq!((learning.batch, settings.hidden.len()), (Some(64), 0));
+        assert_eq!((learning.learning_rate, learning.weight_decay), (Some(0.002), Some(0.01)));
         let file = file(&toml::to_string(&settings).unwrap());
         let (none, matches) = flags(&[]);
         assert_eq!(none.over_file(&matches, file.path()).unwrap(), settings);

@@ -7,16 +7,15 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args};
 use ironwarp::Error;
 use ironwarp::data::{Dataset, Kind as Cells, Recipe, TableReport, Task};
+use ironwarp::error::DataError;
 use ironwarp::exec::Device;
 use ironwarp::file::{check_target, write_atomically};
 use ironwarp::model::Model;
-use ironwarp::optim::schedule::Plateau;
-use ironwarp::optim::{Adam, AdamW, Sgd};
-use ironwarp::train::{EarlyStopping, Fit, History, Progress, Stop, Trainer};
+use ironwarp::train::{Fit, History, Progress, Stop, Trainer};
 
 use super::AskedWrongly;
-use super::choices::Optimizer;
 use super::folder;
+use super::format::Format;
 use super::outcome::{Outcome, Scores, constant};
 use super::settings::Settings;
 
@@ -35,7 +34,8 @@ Examples:
   ironwarp train houses.parquet --target price
   ironwarp train flowers.csv -t species --hidden 64,64 --dropout 0.1 -o flowers.safetensors
   ironwarp train --config flowers.toml --seed 7
-  ironwarp train photos/ --size 32 --epochs 50
+  ironwarp train large.csv -t price --head 1000000 --spill rows/
+  ironwarp train photos/ --size 32 --flip-horizontal 0.5 --crop 4
   ironwarp train recordings/ --pattern '{class}_{speaker}_{index}.wav' --length 8000 --mfcc 13")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -97,13 +97,13 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
         true => (folder::parts(&settings, &data)?, None),
         false => of_table(&mut settings, &data, &target, &say)?,
     };
-    settings.settle(parts.train.task(), parts.train.len());
+    settings.settle(parts.train.task(), parts.train.len())?;
     say(&parts.text(&target))?;
 
     let model = network(&settings, &parts.train, &settings.hidden);
     say(&format!("\n{model}\nDevice: {device}: {}\n", device.reason()))?;
     let progress = if arguments.json { Progress::Lines } else { Progress::Auto };
-    let (mut trainer, history) = fit(&mut settings, &model, &device, &parts, progress)?;
+    let (mut trainer, history) = fit(&settings, &model, &device, &parts, progress)?;
     let scores = Scores::of(&mut trainer, &parts.test)?;
     let files = save(&settings, &trainer, out)?;
     drop(trainer);
@@ -112,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments, flags: &ArgMatches) -> anyhow::Result<E
         true => None,
         false => {
             let model = network(&settings, &parts.train, &[]);
-            let (mut trainer, _) = fit(&mut settings, &model, &device, &parts, Progress::Silent)?;
+            let (mut trainer, _) = fit(&settings, &model, &device, &parts, Progress::Silent)?;
             Some(Scores::of(&mut trainer, &parts.test)?)
         }
     };
@@ -140,17 +140,23 @@ fn of_table(
     target: &str,
     say: &dyn Fn(&dyn std::fmt::Display) -> anyhow::Result<()>,
 ) -> anyhow::Result<(Parts, Option<TableReport>)> {
-    let table = settings.format.read(data, None)?;
+    let ignored = settings.ignore.clone().unwrap_or_default();
+    let leave = |name: &str| ignored.iter().any(|ignored| ignored == name);
+    let (table, left) = settings.format.read(data, None, &leave)?;
     let report = table.report(Some(target)).map_err(Error::from)?;
     let ignored = ignore_useless(settings, &report);
-    let recipe = settings.recipe(table.target(target).map_err(Error::from)?);
+    let recipe = settings.recipe(table.target(target).map_err(Error::from)?, &left);
     // Names that are no columns' are refused before much is said.
     recipe.task().map_err(Error::from)?;
     say(&report)?;
     if let Some(ignored) = ignored {
         say(&format!("Ignored: {ignored}; --ignore says otherwise\n"))?;
     }
-    Ok((split(settings, &recipe)?, Some(report)))
+    let parts = match &settings.spill {
+        Some(folder) => spilled(settings, &recipe, data, folder)?,
+        None => split(settings, &recipe)?,
+    };
+    Ok((parts, Some(report)))
 }
 
 /// The model's file, and that of the settings beside it.
@@ -210,6 +216,34 @@ fn split(settings: &Settings, recipe: &Recipe) -> ironwarp::Result<Parts> {
     Ok(Parts { train: weighted(settings, train)?, validation, test })
 }
 
+/// Three parts of a table that is larger than memory, one after the other in the file, fitted on its
+/// first rows alone.
+fn spilled(
+    settings: &Settings,
+    recipe: &Recipe,
+    data: &Path,
+    folder: &Path,
+) -> anyhow::Result<Parts> {
+    let some = recipe.build().map_err(Error::from)?;
+    let known = some.preprocessing().expect("invariant: it came from a table");
+    let created = std::fs::create_dir_all(folder);
+    created.map_err(|source| Error::from(DataError::Write { path: folder.into(), source }))?;
+    let csv = Format { head: None, ..settings.format.clone() }.csv(data, None)?;
+    let all = csv.spill(known, folder).map_err(Error::from)?.with_memory(settings.memory << 20);
+    let share = |rows: usize, share: f64| (rows as f64 * share).round() as usize;
+    let rest = share(all.len(), 1.0 - settings.test);
+    let train = share(rest, 1.0 - settings.validation);
+    anyhow::ensure!(
+        0 < train && train < rest && rest < all.len(),
+        Error::from(DataError::Invalid(format!(
+            "{} rows are too few for training, validation and test",
+            all.len()
+        )))
+    );
+    let (validation, test) = (all.rows(train..rest), all.rows(rest..));
+    Ok(Parts { train: weighted(settings, all.rows(..train))?, validation, test })
+}
+
 /// Rows that weigh as they are asked to.
 pub(crate) fn weighted(settings: &Settings, train: Dataset) -> ironwarp::Result<Dataset> {
     match settings.balanced {
@@ -251,26 +285,18 @@ fn network(settings: &Settings, data: &Dataset, hidden: &[usize]) -> Model {
 
 /// Trains until the validation loss gets no better.
 fn fit(
-    settings: &mut Settings,
+    settings: &Settings,
     model: &Model,
     device: &Device,
     parts: &Parts,
     progress: Progress,
-) -> ironwarp::Result<(Trainer, History)> {
-    let (rate, decay) = (settings.learning_rate(), settings.weight_decay());
-    let builder = match settings.optimizer {
-        Optimizer::Adam => Trainer::new(model, Adam::new(rate).weight_decay(decay)),
-        Optimizer::AdamW => Trainer::new(model, AdamW::new(rate).weight_decay(decay)),
-        Optimizer::Sgd => Trainer::new(model, Sgd::new(rate).momentum(0.9).weight_decay(decay)),
-    };
+) -> anyhow::Result<(Trainer, History)> {
+    let builder = settings.learning.trainer(model);
     let mut trainer = builder.device(device.clone()).seed(settings.seed).build()?;
-    let patience = settings.patience as u64 / 3;
-    let plateau = Plateau { factor: 0.5, patience, ..Plateau::default() };
-    let fit = Fit::epochs(settings.epochs).validate(&parts.validation).progress(progress);
-    let fit = settings.batch.iter().fold(fit, |fit, &rows| fit.batch(rows));
+    let fit = settings.learning.fit().validate(&parts.validation).progress(progress);
     let fit = if settings.balanced_sampling { fit.sample_balanced() } else { fit };
-    let fit = fit.early_stopping(EarlyStopping::patience(settings.patience));
-    let fit = fit.reduce_on_plateau("validation_loss", plateau).stop_on_interrupt();
+    let fit = settings.augmentation.augment()?.into_iter().fold(fit, Fit::augment);
+    let fit = fit.stop_on_interrupt();
     let history = trainer.fit(&parts.train, fit)?;
     Ok((trainer, history))
 }

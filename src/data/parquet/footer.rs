@@ -47,6 +47,33 @@ pub(super) struct Chunk {
 impl Footer {
     /// Reads the footer, and of it all columns but those to be ignored.
     pub(super) fn read(source: &Source, ignored: &[String]) -> Result<Footer, DataError> {
+        Footer::with(source, |file| {
+            let footer = |message: String| source.fault("the footer", message);
+            let (columns, leaves) = columns(file, ignored).map_err(footer)?;
+            let groups =
+                file.structures(4).ok_or_else(|| footer("it lists no row groups".into()))?;
+            let groups = groups.iter().enumerate().map(|(number, group)| {
+                Group::new(group, &leaves, source.length)
+                    .map_err(|what| source.fault(&format!("the footer, row group {number}"), what))
+            });
+            Ok(Footer { columns, groups: groups.collect::<Result<_, _>>()? })
+        })
+    }
+
+    /// The names of the columns that a table can't have.
+    pub(super) fn unreadable(source: &Source) -> Result<Vec<String>, DataError> {
+        Footer::with(source, |file| {
+            let listed = listed(file).map_err(|message| source.fault("the footer", message))?;
+            let unreadable = listed.iter().filter(|listed| listed.column().is_err());
+            Ok(unreadable.map(|listed| listed.name.into()).collect())
+        })
+    }
+
+    /// What is made of a file's footer.
+    fn with<T>(
+        source: &Source,
+        make: impl FnOnce(&Struct<'_>) -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
         let end = |message: &str| source.fault("the end of the file", message.into());
         if source.length < 12 {
             return Err(end("it is too short for a Parquet file"));
@@ -73,42 +100,56 @@ impl Footer {
             )));
         }
         let bytes = source.read(start, length as usize)?;
-        let footer = |message: String| source.fault("the footer", message);
-        let (file, _) = Struct::read(&bytes).ok_or_else(|| footer("it is damaged".into()))?;
-        let (columns, leaves) = columns(&file, ignored).map_err(footer)?;
-        let groups = file.structures(4).ok_or_else(|| footer("it lists no row groups".into()))?;
-        let groups = groups.iter().enumerate().map(|(number, group)| {
-            Group::new(group, &leaves, source.length)
-                .map_err(|what| source.fault(&format!("the footer, row group {number}"), what))
-        });
-        Ok(Footer { columns, groups: groups.collect::<Result<_, _>>()? })
+        let (file, _) = Struct::read(&bytes)
+            .ok_or_else(|| source.fault("the footer", "it is damaged".into()))?;
+        make(&file)
     }
+}
+
+/// A column of the schema, which a table can have or not.
+struct Listed<'a> {
+    name: &'a str,
+    element: &'a Struct<'a>,
+    leaves: usize,
+    nested: bool,
+}
+
+impl Listed<'_> {
+    fn column(&self) -> Result<ColumnType, String> {
+        ColumnType::new(self.element, self.name, self.nested)
+            .map_err(|what| format!("column `{}`: {what}", shortened(self.name)))
+    }
+}
+
+/// All columns of the schema.
+fn listed<'a>(file: &'a Struct<'a>) -> Result<Vec<Listed<'a>>, String> {
+    let elements = file.structures(2).ok_or("it has no schema")?;
+    let damaged = || "its schema is damaged".to_string();
+    let (root, mut left) = elements.split_first().ok_or_else(damaged)?;
+    let mut columns = Vec::new();
+    for _ in 0..root.size(5).ok_or_else(damaged)? {
+        let element = left.first().ok_or_else(damaged)?;
+        let name = element.text(4).ok_or("a column's name is not UTF-8 text")?;
+        let (elements, leaves) = subtree(left).ok_or_else(damaged)?;
+        columns.push(Listed { name, element, leaves, nested: elements > 1 });
+        left = &left[elements..];
+    }
+    if left.is_empty() { Ok(columns) } else { Err(damaged()) }
 }
 
 /// The columns that are read, and which of all leaves of the schema they are.
 fn columns(file: &Struct<'_>, ignored: &[String]) -> Result<(Vec<ColumnType>, Leaves), String> {
-    let elements = file.structures(2).ok_or("it has no schema")?;
-    let damaged = || "its schema is damaged".to_string();
-    let (root, mut left) = elements.split_first().ok_or_else(damaged)?;
     let mut leaves = Leaves { read: Vec::new(), all: 0 };
     let mut columns: Vec<ColumnType> = Vec::new();
     let mut unknown: Vec<&String> = ignored.iter().collect();
-    for _ in 0..root.size(5).ok_or_else(damaged)? {
-        let element = left.first().ok_or_else(damaged)?;
-        let name = element.text(4).ok_or("a column's name is not UTF-8 text")?;
-        let (elements, inside) = subtree(left).ok_or_else(damaged)?;
-        if unknown.iter().any(|ignored| *ignored == name) {
-            unknown.retain(|ignored| *ignored != name);
+    for listed in listed(file)? {
+        if unknown.iter().any(|ignored| *ignored == listed.name) {
+            unknown.retain(|ignored| *ignored != listed.name);
         } else {
-            let column = ColumnType::new(element, name, elements > 1);
-            columns.push(column.map_err(|what| format!("column `{}`: {what}", shortened(name)))?);
+            columns.push(listed.column()?);
             leaves.read.push(leaves.all);
         }
-        leaves.all += inside;
-        left = &left[elements..];
-    }
-    if !left.is_empty() {
-        return Err(damaged());
+        leaves.all += listed.leaves;
     }
     match unknown.first() {
         None if columns.is_empty() => Err("there are no columns to read".into()),
@@ -144,7 +185,8 @@ impl ColumnType {
         let repetition = element.int(3);
         if nested || repetition == Some(2) {
             let text = "it is nested (a list, map or structure), and a table has plain columns; \
-                        write its parts as columns of their own, or leave it out with `Parquet::ignore`";
+                        write its parts as columns of their own, or leave it out with `Parquet::ignore`, or \
+                        `--ignore`";
             return Err(text.into());
         }
         let optional = match repetition {
@@ -165,7 +207,7 @@ impl ColumnType {
         };
         let meaning = Meaning::new(element, physical).map_err(|what| {
             format!("it holds {what}, which is neither number, text, boolean nor time; leave it out with \
-                     `Parquet::ignore`")
+                     `Parquet::ignore`, or `--ignore`")
         })?;
         Ok(ColumnType { name: name.into(), physical, meaning, optional })
     }

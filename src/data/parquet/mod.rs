@@ -88,6 +88,15 @@ impl Parquet {
         self
     }
 
+    /// The names of the columns that no table can have: nested ones, and those that hold neither
+    /// numbers, text, booleans nor times. Only the footer is read.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no Parquet file, or its footer is damaged.
+    pub fn unreadable(&self) -> Result<Vec<String>, DataError> {
+        Footer::unreadable(&self.source)
+    }
+
     /// [`Parquet::read`], then [`Table::target`].
     ///
     /// # Errors

@@ -68,6 +68,7 @@ fn a_nested_column_is_refused_by_its_name_or_ignored() {
     let path = fixture("nested.parquet");
     let refused = message(Parquet::open(&path).unwrap().read());
     assert!(refused.contains("the footer: column `tags`: it is nested"), "{refused}");
+    assert_eq!(Parquet::open(&path).unwrap().unreadable().unwrap(), ["tags"]);
     let table = Parquet::open(&path).unwrap().ignore(&["tags"]).read().unwrap();
     assert_eq!(table.columns().len(), 2);
     assert_eq!(table.column("y").unwrap().number(1), Some(1.5));
