@@ -7,6 +7,7 @@ use ironwarp::exec::Device;
 use ironwarp::op::expression::Expr;
 use ironwarp::prelude::*;
 use ironwarp::random;
+use ironwarp::train::StepReport;
 
 const ROWS: usize = 37;
 const SIZE: usize = 6;
@@ -66,10 +67,14 @@ fn bits(trainer: &Trainer) -> Vec<u32> {
     all.map(f32::to_bits).collect()
 }
 
-fn trained(augment: Option<Augment>, threads: usize) -> Vec<u32> {
+fn trained_by(fit: Fit<'_>, threads: usize) -> Vec<u32> {
     let mut trainer = trainer(&Device::cpu().threads(NonZeroUsize::new(threads).unwrap()));
-    trainer.fit(&bars(), fit(augment)).unwrap();
+    trainer.fit(&bars(), fit).unwrap();
     bits(&trainer)
+}
+
+fn trained(augment: Option<Augment>, threads: usize) -> Vec<u32> {
+    trained_by(fit(augment), threads)
 }
 
 #[test]
@@ -96,9 +101,28 @@ fn a_resumed_run_has_the_same_bits() {
     assert_eq!(bits(&second), whole);
 }
 
+/// Rows that are drawn are augmented by their places, which threads and interruptions leave alone.
 #[test]
-fn a_row_is_changed_alike_wherever_it_stands() {
-    // Sums of few whole numbers are exact, and every place of a signal weighs otherwise in the loss.
+fn drawn_rows_have_the_same_bits_when_resumed() {
+    let fit = || fit(Some(everything())).sample_balanced();
+    let whole = trained_by(fit(), 1);
+    assert_eq!(whole, trained_by(fit(), 3));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("last.safetensors");
+    for steps in [1, 13] {
+        let mut first = trainer(&Device::cpu());
+        first.fit(&bars(), fit().step_limit(steps)).unwrap();
+        first.save_checkpoint(&path).unwrap();
+        let mut second = trainer(&Device::cpu());
+        second.resume(&path).unwrap();
+        second.fit(&bars(), fit()).unwrap();
+        assert_eq!(bits(&second), whole, "interrupted after {steps}");
+    }
+}
+
+/// Epochs' losses over signals that are shifted at random, times the rows: sums of few whole numbers,
+/// which are exact, and every place of a signal weighs otherwise in them.
+fn shifted(fit: Fit<'_>) -> Vec<f64> {
     let pixels: Vec<f32> =
         (0..ROWS * SIZE).map(|i| (random::word(9, 0, 0, i as u64) % 7) as f32).collect();
     let data = Dataset::new(
@@ -106,24 +130,54 @@ fn a_row_is_changed_alike_wherever_it_stands() {
         vec![Column::numbers("zero", &[1], vec![0.0; ROWS])],
     )
     .unwrap();
-    let loss = |shuffle: bool, batch: usize| {
-        let model = Model::input(SIZE).dense(1);
-        let mut trainer = Trainer::new(&model, GradientDescent::new(1e-30))
-            .device(Device::cpu())
-            .loss(MeanSquaredError)
-            .build()
-            .unwrap();
-        let weights: Vec<f32> = (0..SIZE).map(|i| i as f32).collect();
-        trainer.set_parameter("dense_1.weight", &weights).unwrap();
-        trainer.set_parameter("dense_1.bias", &[0.0]).unwrap();
-        let fit = Fit::epochs(3).batch(batch).shuffle(shuffle).progress(Progress::Silent);
-        let history = trainer.fit(&data, fit.augment(Augment::new().time_shift(2))).unwrap();
-        history.epochs.iter().map(|e| (e.loss * ROWS as f64).round()).collect::<Vec<_>>()
-    };
-    let losses = loss(false, ROWS);
-    assert_eq!(loss(true, ROWS), losses);
-    assert_eq!(loss(true, 5), losses);
-    assert!(losses[0] != losses[1] && losses[1] != losses[2], "every epoch draws anew: {losses:?}");
+    let model = Model::input(SIZE).dense(1);
+    let mut trainer = Trainer::new(&model, GradientDescent::new(1e-30))
+        .device(Device::cpu())
+        .loss(MeanSquaredError)
+        .build()
+        .unwrap();
+    let weights: Vec<f32> = (0..SIZE).map(|i| i as f32).collect();
+    trainer.set_parameter("dense_1.weight", &weights).unwrap();
+    trainer.set_parameter("dense_1.bias", &[0.0]).unwrap();
+    let history = trainer.fit(&data, fit.augment(Augment::new().time_shift(2))).unwrap();
+    history.epochs.iter().map(|e| (e.loss * ROWS as f64).round()).collect()
+}
+
+fn quiet<'a>(epochs: usize, batch: usize) -> Fit<'a> {
+    Fit::epochs(epochs).batch(batch).progress(Progress::Silent)
+}
+
+#[test]
+fn a_row_is_changed_alike_wherever_it_stands() {
+    let losses = shifted(quiet(3, ROWS).shuffle(false));
+    assert_eq!(losses, [48698.0, 55526.0, 47297.0], "what has been drawn ever since");
+    assert_eq!(shifted(quiet(3, ROWS)), losses);
+    assert_eq!(shifted(quiet(3, 5)), losses);
+}
+
+#[test]
+fn a_row_that_is_drawn_again_is_changed_anew() {
+    // All draws are of one row, and a shift of up to two steps has five outcomes.
+    let mut weights = [0.0; ROWS];
+    weights[3] = 1.0;
+    let fit = |batch| quiet(2, batch).sample_weighted(&weights);
+    let losses = shifted(fit(ROWS));
+    assert_eq!(shifted(fit(5)), losses, "a place is the same in all batches");
+    struct Losses<'a>(&'a mut Vec<f64>);
+    impl Callback for Losses<'_> {
+        fn on_step(&mut self, step: &StepReport) -> anyhow::Result<Flow> {
+            self.0.push(step.loss);
+            Ok(Flow::Continue)
+        }
+    }
+    let mut each = vec![];
+    let mut listener = Losses(&mut each);
+    let again = shifted(fit(1).callback(&mut listener));
+    assert_eq!(again, losses);
+    each.truncate(ROWS);
+    each.sort_unstable_by(f64::total_cmp);
+    each.dedup();
+    assert_eq!(each.len(), 5, "{each:?}");
 }
 
 /// Mean losses of some epochs over pairs of rows, with weights that stay as they are: the output is

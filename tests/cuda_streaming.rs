@@ -119,6 +119,22 @@ fn emulated_rows_are_augmented_by_their_numbers() {
     assert!(session.counts().nothing_lives(), "{:?}", session.counts());
 }
 
+/// Rows that are drawn come in parts, or one step at a time where somebody listens.
+#[test]
+fn emulated_drawn_rows_are_augmented_by_their_places() {
+    let Some(session) = emulator::session() else { return };
+    let run = |fit: Fit<'_>| {
+        let (data, mut trainer) = (classes(None), trainer(Replay::Graph));
+        trainer.fit(&data, fit).expect("trains");
+        weights(&trainer)
+    };
+    let drawn = || fit(2).sample_balanced().augment(Augment::new().time_shift(3).noise(0.1));
+    let parts = run(drawn());
+    assert!(parts_sent(&session) > 0);
+    let mut listener = Listener;
+    assert_eq!(run(drawn().callback(&mut listener)), parts, "step by step");
+}
+
 /// Whatever the device has left: none of it must be taken for rows where steps need none.
 #[test]
 fn emulated_no_room_is_too_small_for_rows() {

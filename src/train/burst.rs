@@ -11,7 +11,7 @@ use super::filling::Filling;
 use super::fit::Epoch;
 use super::options::Fit;
 use super::progress::Display;
-use super::rows::{Order, Orders, Rows};
+use super::rows::{Order, Orders, Rows, Taken};
 use super::session::{LoadedPlan, Session, Source, gather, gather_at};
 use super::supply::Supply;
 use super::trainer::Trainer;
@@ -102,7 +102,7 @@ impl Session {
             rows.extend(range);
             let found = sources.iter().find(|(id, _)| *id == feed);
             let (_, source) = found.expect("invariant: every feed has a source");
-            Ok(gather(data, *source, &rows, target)?)
+            Ok(gather(data, *source, Taken::once(&rows), target)?)
         })
     }
 }
@@ -151,9 +151,9 @@ impl Trainer {
                 let mut supply = self.supply(orders, fit, scope)?;
                 let fill = move |part: &mut dyn Part, rows: &Rows| {
                     let all = rows.places().len();
-                    supply.each(rows, |data, rows, at| {
+                    supply.each(rows, |data, taken, at| {
                         for (feed, source) in &sources {
-                            gather_at(data, *source, rows, part.feed(*feed, all), (at, all))?;
+                            gather_at(data, *source, taken, part.feed(*feed, all), (at, all))?;
                         }
                         Ok(())
                     })
@@ -321,9 +321,9 @@ impl Trainer {
         }
         session.proceed()?;
         let start = self.run().batch * at.fit.batch;
-        let mut rows = Vec::new();
-        at.batch(start).write(&mut rows);
-        self.step(at.data, at.fit, at.plan, at.epoch, &rows)?;
+        let (rows, mut indices) = (at.batch(start), Vec::new());
+        rows.write(&mut indices);
+        self.step(at.data, at.fit, at.plan, at.epoch, rows.taken(&indices))?;
         let step = self.run().step;
         Ok(TrainError::State(format!(
             "step {step} was not finite among others and is finite by itself, so the device does \

@@ -11,7 +11,7 @@ use super::history::{EpochRecord, History, Stop};
 use super::interrupt;
 use super::options::Fit;
 use super::progress::Display;
-use super::rows::{Orders, Rows};
+use super::rows::{Orders, Rows, Taken};
 use super::state::{Best, Run};
 use super::supply::Supply;
 use super::trainer::Trainer;
@@ -141,7 +141,7 @@ impl Trainer {
         }
         self.fed += begun.elapsed();
         let data = held.as_ref().unwrap_or(at.data);
-        self.step(data, at.fit, at.plan, at.epoch, indices)
+        self.step(data, at.fit, at.plan, at.epoch, rows.taken(indices))
     }
 
     /// One update on these rows: as many passes as there are batches in them.
@@ -151,20 +151,20 @@ impl Trainer {
         fit: &Fit<'_>,
         plan: usize,
         epoch: &Epoch,
-        rows: &[usize],
+        taken: Taken<'_>,
     ) -> Result<f64> {
         let done = self.run().step;
         let rate = self.rate(fit, epoch, done);
         self.memory_before.clone_from(&self.state.memory);
         self.write_scalars(rate)?;
-        let weight = weight_sum(data, rows.iter().copied());
-        let passes = rows.len().div_ceil(fit.batch);
+        let weight = weight_sum(data, taken.rows.iter().copied());
+        let passes = taken.rows.len().div_ceil(fit.batch);
         self.session.set_share(weight, passes)?;
         let (seed, mut pass, mut loss) = (self.seed, self.state.pass, 0.0);
         let mut fed = Duration::ZERO;
-        for (i, batch) in rows.chunks(fit.batch).enumerate() {
+        for (i, batch) in taken.chunks(fit.batch).enumerate() {
             pass += 1;
-            let live = Live { rows: batch.len(), seed, step: pass };
+            let live = Live { rows: batch.rows.len(), seed, step: pass };
             self.session.set_first(i == 0)?;
             let (session, loaded) = self.split_plan(plan);
             let begun = Instant::now();

@@ -89,6 +89,7 @@ impl<'a> Fit<'a> {
     /// proportional to its weight, one for each row of the training data, in its order. As PyTorch's
     /// `WeightedRandomSampler`; a loss does not count them by it. Which row comes at a place follows
     /// from seed, epoch and place, the same on every device. A GPU then gets its rows from the host.
+    /// A row that comes several times in an epoch is augmented anew each time.
     pub fn sample_weighted(self, weights: &[f32]) -> Self {
         Fit { sampling: Some(Sampling::Weighted(weights.to_vec())), ..self }
     }

@@ -197,6 +197,14 @@ impl Rows {
         &self.order
     }
 
+    /// Where these rows stand in a dataset, which has them under these numbers.
+    pub(super) fn taken<'a>(&self, rows: &'a [usize]) -> Taken<'a> {
+        match self.order {
+            Order::Drawn(_) => Taken { rows, drawn: Some(self.places.start) },
+            _ => Taken::once(rows),
+        }
+    }
+
     /// All of them, in place of what `rows` held.
     pub(super) fn write(&self, rows: &mut Vec<usize>) {
         rows.clear();
@@ -216,6 +224,38 @@ impl Rows {
                 }
             }
         }
+    }
+}
+
+/// Rows of a dataset that are taken one after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Taken<'a> {
+    pub(super) rows: &'a [usize],
+    /// The first one's place in the epoch, where a row may come several times.
+    drawn: Option<usize>,
+}
+
+impl<'a> Taken<'a> {
+    /// Rows that come once.
+    pub(super) fn once(rows: &'a [usize]) -> Taken<'a> {
+        Taken { rows, drawn: None }
+    }
+
+    /// So many at a time.
+    pub(super) fn chunks(self, size: usize) -> impl Iterator<Item = Taken<'a>> {
+        (0..)
+            .step_by(size)
+            .zip(self.rows.chunks(size))
+            .map(move |(at, rows)| Taken { rows, drawn: self.drawn.map(|first| first + at) })
+    }
+
+    /// What augmentation draws by for each, beside seed and epoch: the row's number in the data, or
+    /// where a row may come several times its place in the epoch.
+    pub(super) fn keys(self, data: &Dataset) -> impl Iterator<Item = u32> {
+        (0..).zip(self.rows).map(move |(at, &row)| match self.drawn {
+            Some(first) => (first + at) as u32,
+            None => data.number(row),
+        })
     }
 }
 

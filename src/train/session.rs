@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::augment;
+use super::rows::Taken;
 use crate::data::{ColumnId, Dataset};
 use crate::error::{DataError, DeviceError, Result, TrainError};
 use crate::exec::{Device, Executor, FeedMut, PlanId};
@@ -16,8 +17,8 @@ use crate::tensor::HostTensor;
 pub(super) enum Source {
     Column(ColumnId),
     Weights,
-    /// The rows' own numbers.
-    Rows,
+    /// What augmentation draws by for each row.
+    Keys,
 }
 
 /// A plan on the executor.
@@ -212,11 +213,16 @@ impl Session {
     }
 
     /// Copies rows of a dataset into a plan's feeds.
-    pub(super) fn feed(&mut self, plan: &LoadedPlan, data: &Dataset, rows: &[usize]) -> Result<()> {
+    pub(super) fn feed(
+        &mut self,
+        plan: &LoadedPlan,
+        data: &Dataset,
+        rows: Taken<'_>,
+    ) -> Result<()> {
         for (name, buffer) in &plan.plan.feeds {
             let source = self.source(name, data)?;
             let mut result = Ok(());
-            self.executor.feed(plan.id, *buffer, rows.len(), &mut |target| {
+            self.executor.feed(plan.id, *buffer, rows.rows.len(), &mut |target| {
                 result = gather(data, source, rows, target);
             })?;
             result?;
@@ -230,7 +236,7 @@ impl Session {
             return Ok(Source::Weights);
         }
         if feed == augment::ROW {
-            return Ok(Source::Rows);
+            return Ok(Source::Keys);
         }
         let (name, columns, single, make): (_, _, _, fn(usize) -> ColumnId) =
             match feed.strip_prefix("target/") {
@@ -282,7 +288,7 @@ impl Session {
         for first in (0..data.len()).step_by(plan.plan.capacity) {
             batch.clear();
             batch.extend(first..data.len().min(first + plan.plan.capacity));
-            self.feed(plan, data, &batch)?;
+            self.feed(plan, data, Taken::once(&batch))?;
             let live = Live { rows: batch.len(), seed, step: 0 };
             self.executor.run(plan.id, plan.plan.forward.clone(), &live)?;
             each(self, first, batch.len())?;
@@ -338,9 +344,10 @@ pub(super) fn check_tensors<'a>(
 pub(super) fn gather(
     data: &Dataset,
     source: Source,
-    rows: &[usize],
+    taken: Taken<'_>,
     target: FeedMut<'_>,
 ) -> Result<(), DataError> {
+    let rows = taken.rows;
     match (source, target) {
         (Source::Column(column), FeedMut::F32(target)) => data.gather_f32(column, rows, target),
         (Source::Column(column), FeedMut::U32(target)) => data.gather_u32(column, rows, target),
@@ -348,11 +355,11 @@ pub(super) fn gather(
             gather_weights(data, rows, target);
             Ok(())
         }
-        (Source::Rows, FeedMut::U32(target)) => {
-            target.iter_mut().zip(rows).for_each(|(number, row)| *number = data.number(*row));
+        (Source::Keys, FeedMut::U32(target)) => {
+            target.iter_mut().zip(taken.keys(data)).for_each(|(target, key)| *target = key);
             Ok(())
         }
-        (Source::Weights, FeedMut::U32(_)) | (Source::Rows, FeedMut::F32(_)) => Ok(()),
+        (Source::Weights, FeedMut::U32(_)) | (Source::Keys, FeedMut::F32(_)) => Ok(()),
     }
 }
 
@@ -360,13 +367,13 @@ pub(super) fn gather(
 pub(super) fn gather_at(
     data: &Dataset,
     source: Source,
-    rows: &[usize],
+    taken: Taken<'_>,
     target: FeedMut<'_>,
     (at, all): (usize, usize),
 ) -> Result<(), DataError> {
     let range = |elements: usize| {
         let width = elements / all;
-        at * width..(at + rows.len()) * width
+        at * width..(at + taken.rows.len()) * width
     };
     let target = match target {
         FeedMut::F32(target) => {
@@ -378,7 +385,7 @@ pub(super) fn gather_at(
             FeedMut::U32(&mut target[range])
         }
     };
-    gather(data, source, rows, target)
+    gather(data, source, taken, target)
 }
 
 fn gather_weights(data: &Dataset, rows: &[usize], target: &mut [f32]) {

@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use super::rows::{Order, Rows};
+use super::rows::{Order, Rows, Taken};
 use crate::data::{Dataset, Held};
 use crate::error::{DataError, Result, TrainError};
 
@@ -52,17 +52,17 @@ impl<'scope> Supply<'scope> {
     pub(super) fn each(
         &mut self,
         rows: &Rows,
-        mut take: impl FnMut(&Dataset, &[usize], usize) -> Result<()>,
+        mut take: impl FnMut(&Dataset, Taken<'_>, usize) -> Result<()>,
     ) -> Result<()> {
         let (Some(ahead), Order::Windows(windows)) = (&mut self.ahead, rows.order()) else {
             rows.write(&mut self.indices);
-            return take(self.data, &self.indices, 0);
+            return take(self.data, rows.taken(&self.indices), 0);
         };
         let begin = rows.places().start;
         for (window, places) in windows.split(rows.places()) {
             windows.write(window, places.clone(), &mut self.indices);
             let held = ahead.window(window, places.start == windows.places(window).start)?;
-            take(held, &self.indices, places.start - begin)?;
+            take(held, rows.taken(&self.indices), places.start - begin)?;
         }
         Ok(())
     }
@@ -76,7 +76,7 @@ impl<'scope> Supply<'scope> {
             return Ok(None);
         }
         let mut held = Held::new(self.data, rows.places().len());
-        self.each(rows, |data, rows, at| Ok(held.fill(at, data, rows)?))?;
+        self.each(rows, |data, taken, at| Ok(held.fill(at, data, taken.rows)?))?;
         Ok(Some(held.into_dataset()))
     }
 }

@@ -19,7 +19,7 @@ use geometry::Geometry;
 use masks::Masks;
 use mix::{Mix, Mixed};
 
-/// The feed of the rows' numbers in the data.
+/// The feed of what is drawn by for each row, beside seed and epoch: see [`super::rows::Taken`].
 pub(super) const ROW: &str = "augment/row";
 /// The control scalar of the epoch.
 pub(super) const EPOCH: &str = "epoch";
@@ -29,10 +29,13 @@ const STREAMS: u32 = 1 << 31;
 /// How rows are changed at random in training; evaluation and prediction see them as they are.
 ///
 /// What is drawn depends on the trainer's seed, the epoch and the row's number in the data alone: not
-/// on the batch, the number of threads or the device, and a resumed run draws the same. Flips, shifts,
-/// rotation, scale and shear are one map, in this order, and one sampling by bilinear weights; then
-/// come contrast, brightness, saturation and hue, then gain, offset, noise and masks, and at last mixing, in
-/// whatever order they are called here.
+/// on the batch, the number of threads or the device, and a resumed run draws the same. Of
+/// [sampled](super::Fit::sample_weighted) rows the place in the epoch stands for the number, so that
+/// one that comes several times is changed otherwise each time.
+///
+/// Flips, shifts, rotation, scale and shear are one map, in this order, and one sampling by bilinear
+/// weights; then come contrast, brightness, saturation and hue, then gain, offset, noise and masks, and
+/// at last mixing, in whatever order they are called here.
 ///
 /// Rows are images `[channels, height, width]` or `[height, width]`, or signals `[length]`, which are
 /// not cropped, turned, slanted or mirrored upside down; a spectrogram is an image whose width is time.
