@@ -77,30 +77,28 @@ impl TableColumn {
         cells: impl IntoIterator<Item = Option<W>>,
     ) -> TableColumn {
         let cells: Vec<Option<W>> = cells.into_iter().collect();
-        let mut words: Vec<&str> = cells.iter().flatten().map(AsRef::as_ref).collect();
-        words.sort_unstable();
-        words.dedup();
-        let code = |cell: &Option<W>| {
-            cell.as_ref().map_or(MISSING, |word| {
-                words.binary_search(&word.as_ref()).expect("invariant: every word is listed") as u32
-            })
-        };
-        let codes = cells.iter().map(code).collect();
-        let words = words.into_iter().map(String::from).collect();
-        TableColumn { name: name.into(), cells: Cells::Categories { words, codes } }
+        let mut words = HashMap::new();
+        let codes = cells.iter().map(|cell| match cell {
+            None => MISSING,
+            Some(word) => {
+                let next = words.len() as u32;
+                *words.entry(word.as_ref()).or_insert(next)
+            }
+        });
+        let codes = codes.collect();
+        TableColumn::coded(name, words, codes)
     }
 
     /// A column of words by codes for them, [`MISSING`] where one is missing. Words without a cell
     /// are left out.
-    #[cfg(feature = "parquet")]
-    pub(super) fn coded(
+    pub(super) fn coded<W: Into<String> + Ord>(
         name: impl Into<String>,
-        words: HashMap<Box<str>, u32>,
+        words: HashMap<W, u32>,
         mut codes: Vec<u32>,
     ) -> TableColumn {
         let mut places = vec![MISSING; words.len()];
         codes.iter().filter(|&&code| code != MISSING).for_each(|&code| places[code as usize] = 0);
-        let mut words: Vec<(Box<str>, u32)> = words.into_iter().collect();
+        let mut words: Vec<(W, u32)> = words.into_iter().collect();
         words.retain(|(_, code)| places[*code as usize] == 0);
         words.sort_unstable();
         (0..).zip(&words).for_each(|(place, (_, code))| places[*code as usize] = place);
