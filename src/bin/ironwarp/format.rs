@@ -49,7 +49,7 @@ impl Format {
             let text = "--no-header, --delimiter, --missing-words, --categories and --dates are of CSV \
                         files, and this is a Parquet file";
             anyhow::ensure!(*self == Format::default(), AskedWrongly(text.into()));
-            return read_parquet(path);
+            return read_parquet(path, like);
         }
         let [words, categories, dates] = [&self.missing_words, &self.categories, &self.dates]
             .map(|words| words.iter().map(String::as_str).collect::<Vec<_>>());
@@ -90,13 +90,14 @@ fn is_parquet(path: &Path) -> Result<bool, DataError> {
 }
 
 #[cfg(feature = "parquet")]
-fn read_parquet(path: &Path) -> anyhow::Result<Table> {
+fn read_parquet(path: &Path, like: Option<&Preprocessing>) -> anyhow::Result<Table> {
     let parquet = ironwarp::data::Parquet::open(path).map_err(Error::from)?;
+    let parquet = like.into_iter().fold(parquet, ironwarp::data::Parquet::types_from);
     Ok(parquet.read().map_err(Error::from)?)
 }
 
 #[cfg(not(feature = "parquet"))]
-fn read_parquet(path: &Path) -> anyhow::Result<Table> {
+fn read_parquet(path: &Path, _: Option<&Preprocessing>) -> anyhow::Result<Table> {
     let path = path.display();
     anyhow::bail!(AskedWrongly(format!(
         "{path} is a Parquet file, which this program was built without; build it again with \
