@@ -1,0 +1,98 @@
+//! What is read or fitted takes memory in proportion to what there is, not to what it could be.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ironwarp::data::{Column, Dataset, Table, TableColumn};
+use ironwarp::random;
+
+/// Bytes that are held, and the most since somebody asked.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+/// One measurement at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Small things that do not grow.
+const BESIDE: usize = 1 << 18;
+
+struct Counting;
+
+fn took(bytes: usize) {
+    MOST.fetch_max(HELD.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        took(layout.size());
+        // SAFETY: passed on from the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        took(layout.size());
+        // SAFETY: passed on from the caller.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        took(size);
+        HELD.fetch_sub(layout.size(), Ordering::SeqCst);
+        // SAFETY: passed on from the caller.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Ordering::SeqCst);
+        // SAFETY: passed on from the caller.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most bytes that something holds at once, beside those that were held before it; old and new
+/// memory of what grows together.
+fn most<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let before = HELD.load(Ordering::SeqCst);
+    MOST.store(before, Ordering::SeqCst);
+    let result = work();
+    (MOST.load(Ordering::SeqCst) - before, result)
+}
+
+/// Of many classes the features are as many for each row, in single precision; nothing else is.
+#[test]
+fn encoding_by_many_classes_takes_what_its_features_take() {
+    const ROWS: usize = 20_000;
+    const CLASSES: u32 = 200;
+    let _alone = ALONE.lock();
+    let word = |stream: u32, row: usize, count: u32| {
+        Some(format!("{}", random::word(1, stream, 0, row as u64) % count))
+    };
+    let words = TableColumn::categories("w", (0..ROWS).map(|row| word(0, row, 50)));
+    let classes = TableColumn::categories("y", (0..ROWS).map(|row| word(1, row, CLASSES)));
+    let recipe = Table::new(vec![words, classes]).unwrap().target("y").unwrap().target_encode(3);
+    let (bytes, data) = most(|| recipe.build().unwrap());
+    assert_eq!(data.features(), CLASSES as usize);
+    let features = ROWS * CLASSES as usize * 4;
+    let of_rows = ROWS * 256;
+    assert!(bytes < features + of_rows + BESIDE, "{bytes} beside {features} of features");
+}
+
+/// Many groups of rows with many classes.
+#[test]
+fn grouped_folds_take_memory_by_their_rows() {
+    const ROWS: usize = 20_000;
+    let _alone = ALONE.lock();
+    let draw = |stream: u32, row: usize, count: u32| random::word(2, stream, 0, row as u64) % count;
+    let labels = (0..ROWS).map(|row| draw(0, row, 1000)).collect();
+    let x = Column::numbers("x", &[], vec![0.0; ROWS]);
+    let data = Dataset::new(vec![x], vec![Column::indices("y", &[], labels)]).unwrap();
+    let data = data.with_groups((0..ROWS).map(|row| draw(1, row, 8000)).collect()).unwrap();
+    let (bytes, folds) = most(|| data.k_fold_stratified_grouped(2, 1).unwrap());
+    assert!(bytes < ROWS * 256 + BESIDE, "{bytes}");
+    assert_eq!(folds.map(|(_, part)| part.len()).sum::<usize>(), ROWS);
+}
