@@ -88,7 +88,7 @@ fn what_flags_ask_for_is_in_the_file() {
     flats(folder);
     for (flags, seen) in [
         (&["--encoding", "target"][..], &["mean of the target for"][..]),
-        (&["--missing", "neighbours", "--neighbours", "3"], &["of 1 features from 3 of 480 rows"]),
+        (&["--missing", "neighbours", "--neighbours", "3"], &["of 1 features from 3 of 408 rows"]),
         (&["--polynomial", "all"], &["squares and products of 6 features"]),
         (
             &["--interactions", "rooms,district", "--pca", "all", "--whiten"],

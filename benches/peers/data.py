@@ -19,7 +19,8 @@ from pathlib import Path
 import run
 
 FILES = run.PLACE / "files"
-PEERS = {"csv": ["pandas", "polars"], "images": ["torchvision"], "mel": ["librosa"]}
+PEERS = {"csv": ["pandas", "polars"], "images": ["torchvision"]}
+PEERS |= {"augmented": ["torchvision"], "mel": ["librosa"]}
 MAKE = """
 import sys, wave
 from pathlib import Path
@@ -82,13 +83,14 @@ def main():
     environment = dict(os.environ, **dict.fromkeys(names, threads))
     FILES.mkdir(parents=True, exist_ok=True)
     subprocess.run([python, "-c", MAKE, FILES, str(options.rows)], check=True)
-    places = dict(csv=FILES / f"{options.rows}.csv", images=FILES / "images", mel=FILES / "sounds")
+    places = dict(csv=FILES / f"{options.rows}.csv", mel=FILES / "sounds")
+    places |= dict.fromkeys(["images", "augmented"], FILES / "images")
     print(f"{threads} threads, {options.rounds} rounds; files are in the page cache")
     print("library, version, speed, how many times faster ours is: median (smallest to largest)")
     script = Path(__file__).with_name("with_data.py")
     for job in options.jobs:
         commands = {"ironwarp": [program, job, places[job]]}
-        commands |= {peer: [python, script, peer, places[job]] for peer in PEERS[job]}
+        commands |= {peer: [python, script, peer, job, places[job]] for peer in PEERS[job]}
         answers = {name: [] for name in commands}
         for _ in range(options.rounds):
             for name, command in commands.items():

@@ -1,6 +1,6 @@
 """Files to arrays in pandas, polars, torchvision and librosa; prints one JSON object.
 
-Called as `with_data.py LIBRARY PATH`. Each reading is whole, from the file to arrays in memory; the
+Called as `with_data.py LIBRARY JOB PATH`. Each reading is whole, from the file to arrays in memory; the
 median of at least three and two seconds."""
 
 import json
@@ -12,45 +12,60 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 THREADS = int(os.environ["OMP_NUM_THREADS"])
+# Images that ours augments at once.
+BATCH = 50
 
 
-def pandas(path):
+def pandas(_, path):
     import pandas
 
     return pandas.__version__, lambda: len(pandas.read_csv(path).to_numpy())
 
 
-def polars(path):
+def polars(_, path):
     import polars
 
     return polars.__version__, lambda: len(polars.read_csv(path).to_numpy())
 
 
-def torchvision(path):
-    """Decoding, resizing and normalising by threads, which is faster than processes here."""
+def torchvision(job, path):
+    """Decoding, resizing, augmenting where that is the job, and normalising by threads, which is faster
+    than processes here; augmented images in batches."""
     import torch
     import torchvision
     from torchvision.transforms import v2 as transforms
 
     torch.set_num_threads(1)  # the pool is what works side by side
+    augmented = job == "augmented"
+    changes = [
+        transforms.RandomHorizontalFlip(0.5),
+        transforms.RandomRotation(15, transforms.InterpolationMode.BILINEAR),
+        transforms.ColorJitter(0.2, 0.2, 0.2, 0.05),
+    ]
     transform = transforms.Compose(
         [
             transforms.PILToTensor(),
             transforms.Resize((224, 224), antialias=True),
+            *(changes if augmented else []),
             transforms.ToDtype(torch.float32, scale=True),
-            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            transforms.Normalize([0.5] * 3, [0.5] * 3)
+            if augmented
+            else transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         ]
     )
     folder = torchvision.datasets.ImageFolder(path, transform)
 
     def work():
         with ThreadPoolExecutor(THREADS) as pool:
-            return len(torch.stack([x for x, _ in pool.map(folder.__getitem__, range(len(folder)))]))
+            images = [x for x, _ in pool.map(folder.__getitem__, range(len(folder)))]
+        size = BATCH if augmented else len(images)
+        batches = range(0, len(images), size)
+        return sum(len(torch.stack(images[first : first + size])) for first in batches)
 
     return torchvision.__version__, work
 
 
-def librosa(path):
+def librosa(_, path):
     import librosa
     import numpy as np
 
@@ -71,7 +86,7 @@ def librosa(path):
 
 
 def main():
-    version, work = globals()[sys.argv[1]](sys.argv[2])
+    version, work = globals()[sys.argv[1]](*sys.argv[2:])
     rows, seconds = work(), []
     while len(seconds) < 3 or sum(seconds) < 2.0:
         started = time.perf_counter()

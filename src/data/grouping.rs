@@ -91,19 +91,26 @@ fn pairs(folds: &[Vec<usize>]) -> Vec<Parts> {
 /// each goes where the classes are spread best afterwards, of equally good parts to that with the
 /// fewest rows for its share. With equal shares that is scikit-learn's `StratifiedGroupKFold`.
 fn deal(members: &[Vec<usize>], labels: &[u32], shares: &[f64], seed: u64) -> Vec<Vec<usize>> {
-    let classes = labels.iter().max().map_or(0, |&last| last as usize + 1);
-    let counted = |rows: &[usize]| {
-        let mut counts = vec![0.0; classes];
-        rows.iter().for_each(|&row| counts[labels[row] as usize] += 1.0);
-        counts
+    let mut present = labels.to_vec();
+    present.sort_unstable();
+    present.dedup();
+    let classes = present.len();
+    // The class of each row, by its place among those that there are.
+    let places: Vec<usize> =
+        labels.iter().map(|label| present.partition_point(|class| class < label)).collect();
+    // One group at a time: those of all groups would take far more than the rows.
+    let mut counts = vec![0.0; classes];
+    let count = |rows: &[usize], counts: &mut [f64]| {
+        counts.fill(0.0);
+        rows.iter().for_each(|&row| counts[places[row]] += 1.0);
     };
-    let all: Vec<f64> = counted(&(0..labels.len()).collect::<Vec<_>>());
-    let groups: Vec<Vec<f64>> = members.iter().map(|rows| counted(rows)).collect();
-    let present: Vec<usize> = (0..classes).filter(|&class| all[class] > 0.0).collect();
-    let uneven: Vec<f64> = groups
+    let mut all = vec![0.0; classes];
+    places.iter().for_each(|&class| all[class] += 1.0);
+    let uneven: Vec<f64> = members
         .iter()
-        .map(|counts| {
-            spread(present.iter().map(|&class| (1.0 / present.len() as f64, counts[class])))
+        .map(|rows| {
+            count(rows, &mut counts);
+            spread(counts.iter().map(|&count| (1.0 / classes as f64, count)))
         })
         .collect();
     let mut order = shuffled(members.len(), seed);
@@ -114,11 +121,11 @@ fn deal(members: &[Vec<usize>], labels: &[u32], shares: &[f64], seed: u64) -> Ve
         let empty = parts.iter().filter(|part: &&Vec<usize>| part.is_empty()).count();
         let must_fill = members.len() - place <= empty;
         let (mut best, mut least) = (None, (f64::INFINITY, f64::INFINITY));
+        count(&members[group], &mut counts);
         for part in (0..shares.len()).filter(|&part| !must_fill || parts[part].is_empty()) {
-            let cost: f64 = present
-                .iter()
-                .map(|&class| {
-                    let own = |other: usize| if other == part { groups[group][class] } else { 0.0 };
+            let cost: f64 = (0..classes)
+                .map(|class| {
+                    let own = |other: usize| if other == part { counts[class] } else { 0.0 };
                     let of = |other: usize| (held[other][class] + own(other)) / all[class];
                     spread((0..shares.len()).map(|i| (shares[i], of(i) / shares[i])))
                 })
@@ -131,7 +138,7 @@ fn deal(members: &[Vec<usize>], labels: &[u32], shares: &[f64], seed: u64) -> Ve
         }
         let best =
             best.expect("invariant: there are parts, and an empty one where one must be filled");
-        held[best].iter_mut().zip(&groups[group]).for_each(|(sum, count)| *sum += count);
+        held[best].iter_mut().zip(&counts).for_each(|(sum, count)| *sum += count);
         parts[best].extend_from_slice(&members[group]);
     }
     parts

@@ -62,7 +62,9 @@ pub use preprocessing::{
     Combination, InputTransform, Neighbours, NumberTarget, Preprocessing, PrincipalComponents,
     Quantiles, Scaling, TargetEncoding, TargetTransform, Transform,
 };
-pub use recipe::{ColumnRecipe, Distribution, Encoding, Impute, Recipe, RecipeFolds, Scale};
+pub use recipe::{
+    ColumnRecipe, Distribution, Encoding, Impute, Recipe, RecipeFolds, Scale, SplitBy,
+};
 pub use report::{ColumnReport, Suspicion, TableReport, WordCount};
 pub use split::DatasetFolds;
 pub use stored::Stored;

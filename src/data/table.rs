@@ -263,7 +263,8 @@ impl Table {
             if let Cells::Dates(moments) = &column.cells
                 && let Some(row) = moments.iter().position(outside)
             {
-                let message = "the date is not of the years 0 to 9999";
+                let message = "the date is not of the years 0 to 9999; if it means that the cell is \
+                               missing, leave the cell empty";
                 return Err(table.cell_fault(row, column.name(), message));
             }
         }

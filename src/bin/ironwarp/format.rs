@@ -60,7 +60,7 @@ impl Format {
             let text = "--no-header, --delimiter, --missing-words, --categories, --dates and --head \
                         are of CSV files, and this is a Parquet file";
             anyhow::ensure!(*self == Format::default(), AskedWrongly(text.into()));
-            return read_parquet(path, leave);
+            return read_parquet(path, like, leave);
         }
         Ok((self.csv(path, like)?.read().map_err(Error::from)?, vec![]))
     }
@@ -110,17 +110,26 @@ fn is_parquet(path: &Path) -> Result<bool, DataError> {
 }
 
 #[cfg(feature = "parquet")]
-fn read_parquet(path: &Path, leave: &dyn Fn(&str) -> bool) -> anyhow::Result<(Table, Vec<String>)> {
+fn read_parquet(
+    path: &Path,
+    like: Option<&Preprocessing>,
+    leave: &dyn Fn(&str) -> bool,
+) -> anyhow::Result<(Table, Vec<String>)> {
     let parquet = ironwarp::data::Parquet::open(path).map_err(Error::from)?;
     let mut left = parquet.unreadable().map_err(Error::from)?;
     left.retain(|name| leave(name));
     let names: Vec<&str> = left.iter().map(String::as_str).collect();
-    let table = parquet.ignore(&names).read().map_err(Error::from)?;
-    Ok((table, left))
+    let parquet =
+        like.into_iter().fold(parquet.ignore(&names), ironwarp::data::Parquet::types_from);
+    Ok((parquet.read().map_err(Error::from)?, left))
 }
 
 #[cfg(not(feature = "parquet"))]
-fn read_parquet(path: &Path, _: &dyn Fn(&str) -> bool) -> anyhow::Result<(Table, Vec<String>)> {
+fn read_parquet(
+    path: &Path,
+    _: Option<&Preprocessing>,
+    _: &dyn Fn(&str) -> bool,
+) -> anyhow::Result<(Table, Vec<String>)> {
     let path = path.display();
     anyhow::bail!(AskedWrongly(format!(
         "{path} is a Parquet file, which this program was built without; build it again with \

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args};
 use ironwarp::Error;
-use ironwarp::data::{Dataset, Kind as Cells, Recipe, TableReport, Task};
+use ironwarp::data::{Dataset, Kind as Cells, Recipe, SplitBy, TableReport, Task};
 use ironwarp::error::DataError;
 use ironwarp::exec::Device;
 use ironwarp::file::{check_target, write_atomically};
@@ -191,28 +191,18 @@ fn ignore_useless(settings: &mut Settings, report: &TableReport) -> Option<Strin
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
-/// Three parts, all fitted on the rows that are not of the test.
+/// Three parts, all fitted on the rows for training.
 fn split(settings: &Settings, recipe: &Recipe) -> ironwarp::Result<Parts> {
-    let seed = settings.seed;
-    let [first, second] = [1.0 - settings.test, 1.0 - settings.validation];
     let classes = matches!(recipe.task()?, Task::Classification { .. });
-    let (train, validation, test);
-    if let Some(column) = &settings.split_by_time {
-        let (rest, last) = recipe.split_by_time(column, first)?;
-        ((train, validation), test) = (rest.split_in_order(second)?, last);
-    } else if settings.group_by.is_some() && classes {
-        let (rest, last) = recipe.split_stratified_grouped(first, seed)?;
-        ((train, validation), test) = (rest.split_stratified_grouped(second, seed)?, last);
-    } else if settings.group_by.is_some() {
-        let (rest, last) = recipe.split_grouped(first, seed)?;
-        ((train, validation), test) = (rest.split_grouped(second, seed)?, last);
-    } else if classes {
-        let (rest, last) = recipe.split_stratified(first, seed)?;
-        ((train, validation), test) = (rest.split_stratified(second, seed)?, last);
-    } else {
-        let (rest, last) = recipe.split(first, seed)?;
-        ((train, validation), test) = (rest.split(second, seed)?, last);
-    }
+    let by = match (&settings.split_by_time, &settings.group_by, classes) {
+        (Some(column), ..) => SplitBy::Time(column),
+        (None, Some(_), true) => SplitBy::GroupsAndClasses,
+        (None, Some(_), false) => SplitBy::Groups,
+        (None, None, true) => SplitBy::Classes,
+        (None, None, false) => SplitBy::Chance,
+    };
+    let parts = recipe.split_three(by, settings.validation, settings.test, settings.seed)?;
+    let [train, validation, test] = parts;
     Ok(Parts { train: weighted(settings, train)?, validation, test })
 }
 

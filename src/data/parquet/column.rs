@@ -8,14 +8,14 @@ use super::packed::hybrid;
 use super::page::{Budget, Codec, Page, Pages};
 use super::values::{SHORT, encoding, values};
 use crate::data::csv::dates;
-use crate::data::table::{MISSING, TableColumn};
+use crate::data::table::{Kind, MISSING, TableColumn};
 
 /// Bytes that a new word takes beside its text, about.
 const WORD: usize = 64;
 
 /// Cells of a page, of a dictionary or of the whole column.
 enum Cells {
-    /// NaN where one is missing.
+    /// Of dates the seconds since the start of 1970; NaN where one is missing.
     Numbers(Vec<f64>),
     /// Places in the list of words, or [`MISSING`].
     Words(Vec<u32>),
@@ -110,12 +110,26 @@ impl<'a> Builder<'a> {
         Ok(cells)
     }
 
-    /// The column of the table.
-    pub(super) fn finish(self) -> TableColumn {
+    /// The column of the table: of the `wanted` kind where its cells may be of it, as those of a CSV
+    /// file would, else of its own.
+    pub(super) fn finish(self, wanted: Option<Kind>) -> TableColumn {
+        let name = &self.of.name;
         match self.cells {
             Cells::Numbers(numbers) => {
+                let empty = numbers.iter().all(|x| x.is_nan());
+                let kind = match (self.of.meaning.kind(), wanted) {
+                    (Kind::Number, Some(Kind::Category)) => Kind::Category,
+                    (_, Some(wanted)) if empty => wanted,
+                    (own, _) => own,
+                };
                 let cells = numbers.into_iter().map(|x| (!x.is_nan()).then_some(x));
-                TableColumn::numbers(&self.of.name, cells)
+                match kind {
+                    Kind::Number => TableColumn::numbers(name, cells),
+                    Kind::Date => TableColumn::dates(name, cells),
+                    Kind::Category => {
+                        TableColumn::categories(name, cells.map(|x| Some(x?.to_string())))
+                    }
+                }
             }
             Cells::Words(codes) => {
                 let mut words = vec![""; self.words.len()];
@@ -124,21 +138,31 @@ impl<'a> Builder<'a> {
                 }
                 // A missing cell's code is no word's.
                 let cells = codes.iter().map(|&code| words.get(code as usize).copied());
-                // As in CSV, but that a file which types its columns may mix dates with words.
-                match dates(cells, &self.of.name, false) {
-                    Ok(Some(dates)) => dates,
-                    _ => TableColumn::coded(&self.of.name, self.words, codes),
-                }
+                let column = match wanted {
+                    Some(Kind::Category) => None,
+                    Some(Kind::Number) => numbers(name, &words, &codes),
+                    // As in CSV, but that a file which types its columns may mix dates with words.
+                    _ => dates(cells, name, wanted.is_some()).ok().flatten(),
+                };
+                column.unwrap_or_else(|| TableColumn::coded(name, self.words, codes))
             }
         }
     }
 }
 
+/// The column of words that are all numbers.
+fn numbers(name: &str, words: &[&str], codes: &[u32]) -> Option<TableColumn> {
+    let numbers = words.iter().map(|word| word.parse().ok().filter(|x: &f64| x.is_finite()));
+    let numbers: Vec<f64> = numbers.collect::<Option<_>>()?;
+    let cells = codes.iter().map(|&code| numbers.get(code as usize).copied());
+    Some(TableColumn::numbers(name, cells))
+}
+
 impl Cells {
     fn new(meaning: Meaning, room: usize) -> Cells {
-        match meaning.is_number() {
-            true => Cells::Numbers(Vec::with_capacity(room)),
-            false => Cells::Words(Vec::with_capacity(room)),
+        match meaning.kind() {
+            Kind::Number | Kind::Date => Cells::Numbers(Vec::with_capacity(room)),
+            Kind::Category => Cells::Words(Vec::with_capacity(room)),
         }
     }
 

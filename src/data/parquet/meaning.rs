@@ -6,10 +6,11 @@ use half::f16;
 
 use super::thrift::Struct;
 use super::values::{Physical as P, Raw, SHORT};
-use crate::data::date::civil;
+use crate::data::table::Kind;
 use crate::data::text::shortened;
 
-const SECONDS_A_DAY: i64 = 86_400;
+/// Seconds of one.
+const DAY: i64 = 86_400;
 const NANOSECONDS: i64 = 1_000_000_000;
 /// The Julian day of 1970-01-01.
 const EPOCH: i64 = 2_440_588;
@@ -29,8 +30,8 @@ pub(super) enum Meaning {
     Date,
     /// Parts of a second since midnight: so many a second.
     Time(i64),
-    /// Parts of a second since 1970-01-01, and whether in universal time.
-    Timestamp(i64, bool),
+    /// Parts of a second since 1970-01-01: so many a second.
+    Timestamp(i64),
     /// Nanoseconds of a day, and the Julian day.
     Julian,
 }
@@ -38,6 +39,7 @@ pub(super) enum Meaning {
 /// A cell that is not missing.
 #[derive(Debug, PartialEq)]
 pub(super) enum Cell<'a> {
+    /// Of a date the seconds since the start of 1970.
     Number(f64),
     Word(Cow<'a, str>),
 }
@@ -84,15 +86,19 @@ impl Meaning {
         })
     }
 
-    /// Whether cells are numbers; else they are words.
-    pub(super) fn is_number(self) -> bool {
+    /// What cells are.
+    pub(super) fn kind(self) -> Kind {
         use Meaning as M;
-        matches!(self, M::Number | M::Unsigned32 | M::Unsigned64 | M::Half | M::Decimal(_))
+        match self {
+            M::Number | M::Unsigned32 | M::Unsigned64 | M::Half | M::Decimal(_) => Kind::Number,
+            M::Date | M::Timestamp(_) | M::Julian => Kind::Date,
+            M::Boolean | M::Text | M::Time(_) => Kind::Category,
+        }
     }
 
     /// The cell of a value; nothing for a NaN and for empty text.
     pub(super) fn cell<'a>(self, raw: Raw<'a>) -> Result<Option<Cell<'a>>, String> {
-        let word = |word: String| Some(Cell::Word(word.into()));
+        let moment = |day, second, part| Some(Cell::Number(moment(day, second, part)));
         Ok(match (self, raw) {
             (Meaning::Number, Raw::Float(x)) => (!x.is_nan()).then_some(Cell::Number(x)),
             (Meaning::Number, Raw::Int(x)) => Some(Cell::Number(x as f64)),
@@ -117,19 +123,13 @@ impl Meaning {
                 let text = text.trim();
                 (!text.is_empty()).then_some(Cell::Word(text.into()))
             }
-            (Meaning::Date, Raw::Int(days)) => word(date(days)),
+            (Meaning::Date, Raw::Int(days)) => moment(days, 0, 0),
             (Meaning::Time(a_second), Raw::Int(time)) => {
-                word(clock(time.div_euclid(a_second), nanoseconds(time, a_second)))
+                let text = clock(time.div_euclid(a_second), nanoseconds(time, a_second));
+                Some(Cell::Word(text.into()))
             }
-            (Meaning::Timestamp(a_second, utc), Raw::Int(time)) => {
-                let seconds = time.div_euclid(a_second);
-                let mut text = moment(
-                    seconds.div_euclid(SECONDS_A_DAY),
-                    seconds.rem_euclid(SECONDS_A_DAY),
-                    nanoseconds(time, a_second),
-                );
-                text.push_str(if utc { "Z" } else { "" });
-                word(text)
+            (Meaning::Timestamp(a_second), Raw::Int(time)) => {
+                moment(0, time.div_euclid(a_second), nanoseconds(time, a_second))
             }
             (Meaning::Julian, Raw::Bytes(bytes)) => {
                 let (time, day) = bytes.split_first_chunk().ok_or(SHORT)?;
@@ -137,7 +137,7 @@ impl Meaning {
                 let time = i64::from_le_bytes(*time);
                 let days = i64::from(u32::from_le_bytes(*day)) - EPOCH;
                 let (seconds, rest) = (time.div_euclid(NANOSECONDS), time.rem_euclid(NANOSECONDS));
-                word(moment(days, seconds, rest))
+                moment(days, seconds, rest)
             }
             _ => return Err(SHORT.into()),
         })
@@ -156,7 +156,7 @@ fn by_logical_type(variant: i16, detail: &Struct<'_>) -> Option<Meaning> {
         5 => Some(Meaning::Decimal(1.0)),
         6 => Some(Meaning::Date),
         7 => unit().map(Meaning::Time),
-        8 => unit().map(|unit| Meaning::Timestamp(unit, detail.bool(1) == Some(true))),
+        8 => unit().map(Meaning::Timestamp),
         10 => Some(match (detail.bool(2), detail.int(1)) {
             (Some(false), Some(64)) => Meaning::Unsigned64,
             (Some(false), _) => Meaning::Unsigned32,
@@ -178,8 +178,8 @@ fn by_converted_type(converted: Option<i64>) -> Option<Meaning> {
         Some(6) => Some(Meaning::Date),
         Some(7) => Some(Meaning::Time(1000)),
         Some(8) => Some(Meaning::Time(1_000_000)),
-        Some(9) => Some(Meaning::Timestamp(1000, true)),
-        Some(10) => Some(Meaning::Timestamp(1_000_000, true)),
+        Some(9) => Some(Meaning::Timestamp(1000)),
+        Some(10) => Some(Meaning::Timestamp(1_000_000)),
         Some(11..=13) => Some(Meaning::Unsigned32),
         Some(14) => Some(Meaning::Unsigned64),
         Some(_) => None,
@@ -200,12 +200,6 @@ fn nanoseconds(time: i64, a_second: i64) -> i64 {
     time.rem_euclid(a_second) * (NANOSECONDS / a_second)
 }
 
-/// 2024-02-29.
-fn date(days: i64) -> String {
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
 /// 23:59:59, and a fraction of the second if there is one.
 fn clock(seconds: i64, nanoseconds: i64) -> String {
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -216,47 +210,53 @@ fn clock(seconds: i64, nanoseconds: i64) -> String {
     }
 }
 
-fn moment(days: i64, seconds: i64, nanoseconds: i64) -> String {
-    date(days) + "T" + &clock(seconds, nanoseconds)
+/// Seconds since the start of 1970, rounded as those of a date that is written are.
+fn moment(days: i64, seconds: i64, nanoseconds: i64) -> f64 {
+    let (days, seconds) = (days + seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
+    let second = seconds as f64 + nanoseconds as f64 / NANOSECONDS as f64;
+    days as f64 * DAY as f64 + second
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::date::Written;
 
     #[test]
-    fn dates_are_iso_text() {
-        for (days, text) in [
-            (0, "1970-01-01"),
-            (-1, "1969-12-31"),
-            (11_016, "2000-02-29"),
-            (19_782, "2024-02-29"),
-            (47_541, "2100-03-01"),
-            (-719_528, "0000-01-01"),
-        ] {
-            assert_eq!(date(days), text);
-        }
-        let word = |meaning: Meaning, x| match meaning.cell(Raw::Int(x)).unwrap().unwrap() {
-            Cell::Word(word) => word.into_owned(),
-            Cell::Number(x) => panic!("{x}"),
+    fn moments_are_those_of_their_texts() {
+        let number = |meaning: Meaning, x| match meaning.cell(Raw::Int(x)).unwrap().unwrap() {
+            Cell::Number(x) => x,
+            Cell::Word(word) => panic!("{word}"),
         };
-        assert_eq!(word(Meaning::Timestamp(1000, true), -1), "1969-12-31T23:59:59.999Z");
-        assert_eq!(
-            word(Meaning::Timestamp(NANOSECONDS, false), 1),
-            "1970-01-01T00:00:00.000000001"
-        );
-        assert_eq!(word(Meaning::Time(1_000_000), 86_399_500_000), "23:59:59.5");
+        let parts = NANOSECONDS;
+        for (meaning, x, text) in [
+            (Meaning::Date, 0, "1970-01-01"),
+            (Meaning::Date, -1, "1969-12-31"),
+            (Meaning::Date, 11_016, "2000-02-29"),
+            (Meaning::Date, -719_528, "0000-01-01"),
+            (Meaning::Timestamp(1000), -1, "1969-12-31T23:59:59.999Z"),
+            (Meaning::Timestamp(1000), 951_782_400_003, "2000-02-29T00:00:00.003Z"),
+            (Meaning::Timestamp(parts), 1, "1970-01-01T00:00:00.000000001"),
+            (Meaning::Timestamp(parts), 1_700_000_000_123_456_789, "2023-11-14T22:13:20.123456789"),
+        ] {
+            assert_eq!(number(meaning, x), Written::read(text).unwrap().seconds, "{text}");
+        }
         // No time is too far away.
         for x in [i64::MIN, i64::MAX] {
-            for meaning in [Meaning::Timestamp(1000, false), Meaning::Time(1000)] {
-                assert!(!word(meaning, x).is_empty());
-            }
+            assert!(number(Meaning::Timestamp(1000), x).is_finite());
+            assert!(matches!(Meaning::Time(1000).cell(Raw::Int(x)), Ok(Some(Cell::Word(_)))));
         }
         let mut julian = [0; 12];
         julian[..8].copy_from_slice(&(3600 * NANOSECONDS).to_le_bytes());
         julian[8..].copy_from_slice(&2_440_589u32.to_le_bytes());
         let cell = Meaning::Julian.cell(Raw::Bytes(&julian)).unwrap();
-        assert_eq!(cell, Some(Cell::Word("1970-01-02T01:00:00".into())));
+        assert_eq!(cell, Some(Cell::Number(90_000.0)));
+    }
+
+    #[test]
+    fn times_of_day_are_iso_text() {
+        let cell = Meaning::Time(1_000_000).cell(Raw::Int(86_399_500_000)).unwrap();
+        assert_eq!(cell, Some(Cell::Word("23:59:59.5".into())));
     }
 
     #[test]

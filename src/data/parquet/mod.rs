@@ -12,6 +12,7 @@ mod page;
 mod thrift;
 mod values;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,9 @@ use self::column::Builder;
 use self::footer::Footer;
 use self::page::Budget;
 use super::dataset::Dataset;
+use super::preprocessing::Preprocessing;
 use super::recipe::Recipe;
-use super::table::Table;
+use super::table::{Kind, Table, TableColumn};
 use super::text::shortened;
 use super::threads::in_order;
 use crate::error::DataError;
@@ -31,7 +33,7 @@ use crate::error::DataError;
 /// - integers, floats and decimal numbers are numbers; a NaN is a missing cell, an infinity is refused;
 /// - text is categories, without the space around it, and missing where it is empty;
 /// - booleans are the categories `false` and `true`;
-/// - dates and timestamps are dates; times of a day are categories, as ISO 8601 writes them:
+/// - dates and timestamps are dates, which are refused outside of the years 0 to 9999; times of a day are categories, as ISO 8601 writes them:
 ///   `23:59:59.5`;
 /// - nulls are missing cells.
 ///
@@ -48,6 +50,8 @@ use crate::error::DataError;
 pub struct Parquet {
     source: Source,
     ignored: Vec<String>,
+    /// Of columns that are known.
+    kinds: HashMap<String, Kind>,
 }
 
 impl Dataset {
@@ -72,19 +76,28 @@ impl Parquet {
         let length = file.metadata().map_err(failure)?.len();
         let name = path.display().to_string();
         let source = Source { bytes: Bytes::File(file), length, name };
-        Ok(Parquet { source, ignored: Vec::new() })
+        Ok(Parquet { source, ignored: Vec::new(), kinds: HashMap::new() })
     }
 
     /// Reads a file's bytes; errors call it `<memory>`.
     pub fn new(bytes: Vec<u8>) -> Parquet {
         let length = bytes.len() as u64;
         let source = Source { bytes: Bytes::Memory(bytes), length, name: "<memory>".into() };
-        Parquet { source, ignored: Vec::new() }
+        Parquet { source, ignored: Vec::new(), kinds: HashMap::new() }
     }
 
     /// Columns that are not read; the table is without them.
     pub fn ignore(mut self, columns: &[&str]) -> Self {
         self.ignored.extend(columns.iter().map(|&name| name.into()));
+        self
+    }
+
+    /// Takes columns for what a fitted preprocessing takes them for, where the file leaves that open:
+    /// text is read as [`Csv::types_from`](super::Csv::types_from) reads it, numbers are categories
+    /// where these are expected, and a column that is all missing is of any kind. What a file types
+    /// otherwise stays as it is, and is refused by the preprocessing.
+    pub fn types_from(mut self, preprocessing: &Preprocessing) -> Self {
+        self.kinds.extend(preprocessing.kinds().map(|(name, kind)| (name.into(), kind)));
         self
     }
 
@@ -121,28 +134,44 @@ impl Parquet {
     /// With the column and the row group, or the row: if the file cannot be read, is no Parquet file,
     /// is cut, damaged, encrypted or compressed in another way, text is not UTF-8, a number is not
     /// finite, a column is nested or holds what no table has, one to be ignored does not exist, there
-    /// are no rows, or the file unfolds to more than 1032 times its length and 32 MiB.
+    /// are no rows, a date is not of the years 0 to 9999, or the file unfolds to more than 1032 times
+    /// its length and 32 MiB.
     pub fn read(self) -> Result<Table, DataError> {
-        let Parquet { source, ignored } = self;
-        let Footer { columns, groups } = Footer::read(&source, &ignored)?;
-        let budget = Budget::new(source.length);
-        let columns = in_order(columns.len(), |index| {
-            let column = &columns[index];
-            let mut builder = Builder::new(column, &budget);
-            for (number, group) in groups.iter().enumerate() {
-                let chunk = &group.chunks[index];
-                let fault = |what| {
-                    let name = shortened(&column.name);
-                    source.fault(&format!("column `{name}`, row group {number}"), what)
-                };
-                // Many groups may name the same bytes.
-                budget.spend(chunk.length as usize).map_err(fault)?;
-                let bytes = source.read(chunk.start, chunk.length as usize)?;
-                builder.chunk(&bytes, chunk.codec, group.rows).map_err(fault)?;
+        let footer = Footer::read(&self.source, &self.ignored)?;
+        let (count, length) = (footer.columns.len(), self.source.length);
+        let budget = Budget::new(length);
+        let columns = match in_order(count, |index| self.column(&footer, index, &budget)) {
+            // Which column asked for too much hung on the threads; in their order it does not.
+            Err(_) if budget.is_exceeded() => {
+                let budget = Budget::new(length);
+                (0..count).map(|index| self.column(&footer, index, &budget)).collect()
             }
-            Ok(builder.finish())
-        })?;
-        Table::from_parts(source.name, Vec::new(), columns)
+            columns => columns,
+        };
+        Table::from_parts(self.source.name, Vec::new(), columns?)
+    }
+
+    /// The column of an index.
+    fn column(
+        &self,
+        footer: &Footer,
+        index: usize,
+        budget: &Budget,
+    ) -> Result<TableColumn, DataError> {
+        let (column, source) = (&footer.columns[index], &self.source);
+        let mut builder = Builder::new(column, budget);
+        for (number, group) in footer.groups.iter().enumerate() {
+            let chunk = &group.chunks[index];
+            let fault = |what| {
+                let name = shortened(&column.name);
+                source.fault(&format!("column `{name}`, row group {number}"), what)
+            };
+            // Many groups may name the same bytes.
+            budget.spend(chunk.length as usize).map_err(fault)?;
+            let bytes = source.read(chunk.start, chunk.length as usize)?;
+            builder.chunk(&bytes, chunk.codec, group.rows).map_err(fault)?;
+        }
+        Ok(builder.finish(self.kinds.get(&column.name).copied()))
     }
 }
 

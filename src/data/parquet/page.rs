@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
@@ -27,13 +27,14 @@ const WINDOW: usize = 8 << 20;
 pub(super) struct Budget {
     left: AtomicU64,
     most: u64,
+    exceeded: AtomicBool,
 }
 
 impl Budget {
     /// For a file of this length.
     pub(super) fn new(length: u64) -> Budget {
         let most = length.saturating_mul(EXPANSION).saturating_add(ALWAYS);
-        Budget { left: AtomicU64::new(most), most }
+        Budget { left: AtomicU64::new(most), most, exceeded: AtomicBool::new(false) }
     }
 
     /// Takes so many bytes, or refuses to.
@@ -41,12 +42,20 @@ impl Budget {
         let take = |left: u64| left.checked_sub(bytes as u64);
         match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(_) => Ok(()),
-            Err(_) => Err(format!(
-                "the file unfolds to more than {} bytes, {EXPANSION} times its length and 32 MiB, \
-                 and is taken for a decompression bomb",
-                self.most
-            )),
+            Err(_) => {
+                self.exceeded.store(true, Ordering::Relaxed);
+                Err(format!(
+                    "the file unfolds to more than {} bytes, {EXPANSION} times its length and \
+                     32 MiB, and is taken for a decompression bomb",
+                    self.most
+                ))
+            }
         }
+    }
+
+    /// Whether anything was refused.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.exceeded.load(Ordering::Relaxed)
     }
 }
 

@@ -30,32 +30,47 @@ pub struct TargetEncoding {
     pub scaling: Scaling,
 }
 
-/// What the training rows say of the target, row by row.
-pub(super) struct Outcomes {
-    /// The targets themselves; of two classes, 1 for the second; of more, for each of them a list
-    /// with 1 for its rows.
-    pub(super) numbers: Vec<Vec<f64>>,
+/// What the training rows say of the target: as many numbers a row as there are outcomes, one
+/// outcome at a time, since of many classes all of them would take far more than the rows.
+pub(super) struct Outcomes<'a> {
+    target: &'a TargetTransform,
+    table: &'a Table,
     /// The classes of the rows.
     labels: Option<Vec<u32>>,
     /// The groups of the rows, which folds keep whole.
     groups: Option<Vec<u32>>,
 }
 
-impl Outcomes {
+impl<'a> Outcomes<'a> {
     pub(super) fn of(
-        target: &TargetTransform,
-        table: &Table,
+        target: &'a TargetTransform,
+        table: &'a Table,
         groups: Option<Vec<u32>>,
-    ) -> Result<Outcomes, DataError> {
-        if let TargetTransform::Numbers(targets) = target {
-            let numbers = targets.iter().map(|target| target.raw(table)).collect::<Result<_, _>>();
-            return Ok(Outcomes { numbers: numbers?, labels: None, groups });
+    ) -> Result<Outcomes<'a>, DataError> {
+        let labels = match target {
+            TargetTransform::Numbers(_) => None,
+            TargetTransform::Classes { .. } => Some(target.labels(table)?),
+        };
+        Ok(Outcomes { target, table, labels, groups })
+    }
+
+    /// How many there are: one for a target of numbers or of two classes, else one for each class.
+    fn count(&self) -> usize {
+        match (self.target, self.target.class_names().len()) {
+            (TargetTransform::Numbers(targets), _) => targets.len(),
+            (_, 2) => 1,
+            (_, classes) => classes,
         }
-        let labels = target.labels(table)?;
-        let classes = target.class_names().len() as u32;
-        let of = |class: u32| labels.iter().map(|&l| f64::from(u8::from(l == class))).collect();
-        let numbers = if classes == 2 { vec![of(1)] } else { (0..classes).map(of).collect() };
-        Ok(Outcomes { numbers, labels: Some(labels), groups })
+    }
+
+    /// The numbers of the rows: of two classes 1 for the second, of more 1 for that of this index.
+    fn numbers(&self, index: usize) -> Result<Vec<f64>, DataError> {
+        if let TargetTransform::Numbers(targets) = self.target {
+            return targets[index].raw(self.table);
+        }
+        let class = if self.count() == 1 { 1 } else { index as u32 };
+        let labels = self.labels.iter().flatten();
+        Ok(labels.map(|&label| f64::from(u8::from(label == class))).collect())
     }
 
     /// Rows to fit on and rows to encode, by turns; each row is encoded once.
@@ -74,37 +89,62 @@ impl Outcomes {
     }
 }
 
+/// The numbers of the training rows, each from rows of other folds alone.
+pub(super) struct Crossed {
+    /// The place of each row's word.
+    places: Vec<usize>,
+    /// The fold of each row.
+    folds: Vec<u8>,
+    /// For each outcome and fold, by the words' places.
+    means: Vec<Vec<Vec<f64>>>,
+}
+
+impl Crossed {
+    /// The number of a row for an outcome.
+    pub(super) fn number(&self, outcome: usize, row: usize) -> f64 {
+        self.means[outcome][usize::from(self.folds[row])][self.places[row]]
+    }
+
+    /// Those of all rows.
+    pub(super) fn numbers(&self, outcome: usize) -> Vec<f64> {
+        (0..self.places.len()).map(|row| self.number(outcome, row)).collect()
+    }
+}
+
 impl TargetEncoding {
-    /// The encodings of a column's words, one for each outcome, not scaled yet; and the numbers of
-    /// the training rows, each from rows of other folds alone. `places` are those of the words.
+    /// The encodings of a column's words, one for each outcome, not scaled yet, and the numbers of
+    /// the training rows. `places` are those of the words.
     pub(super) fn fit(
         train: &Table,
         column: &TableColumn,
-        (places, words): (&[usize], usize),
-        outcomes: &Outcomes,
+        (places, words): (Vec<usize>, usize),
+        outcomes: &Outcomes<'_>,
         seed: u64,
-    ) -> Result<(Vec<TargetEncoding>, Vec<Vec<f64>>), DataError> {
-        let folds = outcomes.folds(places.len(), seed).map_err(|_| {
+    ) -> Result<(Vec<TargetEncoding>, Crossed), DataError> {
+        let parts = outcomes.folds(places.len(), seed).map_err(|_| {
             let message = "encoding by the target needs two training rows, or groups of them; \
                            there is one";
             train.column_fault(column.name(), message.into())
         })?;
+        let mut folds = vec![0; places.len()];
+        for (fold, (_, part)) in (0..).zip(&parts) {
+            part.iter().for_each(|&row| folds[row] = fold);
+        }
         let all: Vec<usize> = (0..places.len()).collect();
-        let (mut encodings, mut crossed) = (Vec::new(), Vec::new());
-        for outcome in &outcomes.numbers {
-            let mut own = vec![0.0; places.len()];
-            for (others, part) in &folds {
-                let means = means(places, outcome, others, words);
-                part.iter().for_each(|&row| own[row] = means[places[row]]);
-            }
-            let means = means(places, outcome, &all, words);
-            if !means.iter().chain(&own).all(|mean| mean.is_finite()) {
+        let (mut encodings, mut crossed) = (Vec::new(), Crossed { places, folds, means: vec![] });
+        for index in 0..outcomes.count() {
+            let outcome = outcomes.numbers(index)?;
+            let of = |rows: &[usize]| means(&crossed.places, &outcome, rows, words);
+            let (of_folds, means) =
+                (parts.iter().map(|(others, _)| of(others)).collect(), of(&all));
+            crossed.means.push(of_folds);
+            let mut own = (0..all.len()).map(|row| crossed.number(index, row));
+            if !means.iter().all(|mean| mean.is_finite()) || !own.all(f64::is_finite) {
                 let name = shortened(column.name());
                 let message = format!("the targets are too large to encode `{name}` by them");
                 return Err(train.fault("the table", message));
             }
             encodings.push(TargetEncoding { means, quantiles: None, scaling: Scaling::None });
-            crossed.push(own);
         }
         Ok((encodings, crossed))
     }

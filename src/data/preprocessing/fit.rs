@@ -7,7 +7,7 @@ use super::super::date::DatePart;
 use super::super::recipe::{Encoding, Impute, Recipe, Scale};
 use super::super::table::{Cells, Kind, Table, TableColumn};
 use super::check::Unchecked;
-use super::encoding::{Outcomes, TargetEncoding};
+use super::encoding::{Crossed, Outcomes, TargetEncoding};
 use super::inputs::{Known, places, prepared};
 use super::statistics::{
     bounds, categories, fill_number, fill_word, no_value, present, scaled, scaling,
@@ -89,18 +89,19 @@ impl Recipe {
         &self,
         train: &Table,
         column: &TableColumn,
-        outcomes: &Outcomes,
+        outcomes: &Outcomes<'_>,
         seed: u64,
-    ) -> Result<(Transform, Vec<Vec<f64>>), DataError> {
+    ) -> Result<(Transform, Crossed), DataError> {
         let recipe = self.column_recipe(column.name());
         let fill = recipe.imputes(Kind::Category).map(|how| fill_word(train, column, how));
         let fill = fill.transpose()?;
         let (categories, _) = categories(train, column, fill.as_deref(), recipe.rare)?;
         let places = places(train, column, fill.as_deref(), &categories)?;
-        let words = (&places[..], categories.len());
+        let words = (places, categories.len());
         let (mut encodings, own) = TargetEncoding::fit(train, column, words, outcomes, seed)?;
-        for (encoding, own) in encodings.iter_mut().zip(&own) {
-            (encoding.quantiles, encoding.scaling) = scaled(train, column, recipe.scale, own)?;
+        for (index, encoding) in encodings.iter_mut().enumerate() {
+            let numbers = own.numbers(index);
+            (encoding.quantiles, encoding.scaling) = scaled(train, column, recipe.scale, &numbers)?;
         }
         Ok((Transform::Target { fill, categories, encodings }, own))
     }

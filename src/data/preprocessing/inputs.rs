@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::super::date;
 use super::super::table::{Cells, Kind, Table, TableColumn};
 use super::super::text::shortened;
+use super::encoding::Crossed;
 use super::{Combination, InputTransform, Preprocessing, Transform};
 use crate::error::DataError;
 
@@ -14,7 +15,7 @@ use crate::error::DataError;
 #[derive(Default)]
 pub(super) struct Known {
     /// The training rows' encodings by the target, by the input's place.
-    pub(super) crossed: HashMap<usize, Vec<Vec<f64>>>,
+    pub(super) crossed: HashMap<usize, Crossed>,
     /// The features of which a missing number comes later, and is a NaN until then.
     pub(super) awaited: HashSet<usize>,
 }
@@ -122,7 +123,7 @@ impl InputTransform {
     fn apply<'a>(
         &self,
         table: &Table,
-        crossed: Option<&Vec<Vec<f64>>>,
+        crossed: Option<&Crossed>,
         awaited: bool,
         rows: impl Iterator<Item = &'a mut [f32]>,
     ) -> Result<(), DataError> {
@@ -169,7 +170,7 @@ impl InputTransform {
                 let places = places(table, column, fill.as_deref(), categories)?;
                 for (row, (out, place)) in rows.zip(places).enumerate() {
                     for (i, encoding) in encodings.iter().enumerate() {
-                        let mean = crossed.map_or(encoding.means[place], |own| own[i][row]);
+                        let mean = crossed.map_or(encoding.means[place], |own| own.number(i, row));
                         out[i] = single(table, &self.column, row, encoding.scale(mean))?;
                     }
                 }

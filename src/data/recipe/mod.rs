@@ -6,7 +6,7 @@ mod parts;
 
 pub use column::{ColumnRecipe, Distribution, Encoding, Impute, Scale};
 pub(super) use combine::Combine;
-pub use parts::RecipeFolds;
+pub use parts::{RecipeFolds, SplitBy};
 
 use super::dataset::Task;
 use super::preprocessing::TargetTransform;

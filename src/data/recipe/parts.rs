@@ -13,6 +13,21 @@ use super::super::table::{Kind, Table, TableColumn};
 use super::Recipe;
 use crate::error::DataError;
 
+/// How rows are divided by [`Recipe::split_three`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitBy<'a> {
+    /// At random, as [`Recipe::split`] does.
+    Chance,
+    /// Each class alike, as [`Recipe::split_stratified`] does.
+    Classes,
+    /// Groups as a whole, as [`Recipe::split_grouped`] does.
+    Groups,
+    /// Both, as [`Recipe::split_stratified_grouped`] does.
+    GroupsAndClasses,
+    /// By this column, as [`Recipe::split_by_time`] does.
+    Time(&'a str),
+}
+
 /// The rows that a recipe is about, before they are split.
 struct Rows {
     table: Table,
@@ -38,8 +53,7 @@ impl Recipe {
     /// # Errors
     /// As [`Recipe::build`] and [`Dataset::split`].
     pub fn split(&self, fraction: f64, seed: u64) -> Result<(Dataset, Dataset), DataError> {
-        let all = self.all()?;
-        self.part(&all, &split_rows(all.table.len(), fraction, seed)?)
+        self.split_two(SplitBy::Chance, fraction, seed)
     }
 
     /// Splits the rows as [`Dataset::split_stratified`] does, and fits on the first part.
@@ -51,8 +65,7 @@ impl Recipe {
         fraction: f64,
         seed: u64,
     ) -> Result<(Dataset, Dataset), DataError> {
-        let all = self.all()?;
-        self.part(&all, &split_rows_stratified(&all.labels()?, fraction, seed)?)
+        self.split_two(SplitBy::Classes, fraction, seed)
     }
 
     /// Splits the rows as [`Dataset::split_grouped`] does, by the column of [`Recipe::group_by`],
@@ -62,8 +75,7 @@ impl Recipe {
     /// As [`Recipe::build`] and [`Dataset::split_grouped`], and if a cell of that column is
     /// missing.
     pub fn split_grouped(&self, fraction: f64, seed: u64) -> Result<(Dataset, Dataset), DataError> {
-        let all = self.all()?;
-        self.part(&all, &split_rows_grouped(all.groups.as_deref(), fraction, seed)?)
+        self.split_two(SplitBy::Groups, fraction, seed)
     }
 
     /// Splits the rows as [`Dataset::split_stratified_grouped`] does, by the column of
@@ -76,9 +88,7 @@ impl Recipe {
         fraction: f64,
         seed: u64,
     ) -> Result<(Dataset, Dataset), DataError> {
-        let all = self.all()?;
-        let groups = all.groups.as_deref();
-        self.part(&all, &split_rows_stratified_grouped(&all.labels()?, groups, fraction, seed)?)
+        self.split_two(SplitBy::GroupsAndClasses, fraction, seed)
     }
 
     /// Splits the rows by time: sorted by a column, then as [`Dataset::split_in_order`] does; fits
@@ -93,9 +103,44 @@ impl Recipe {
         column: &str,
         fraction: f64,
     ) -> Result<(Dataset, Dataset), DataError> {
+        self.split_two(SplitBy::Time(column), fraction, 0)
+    }
+
+    /// Rows for training, to tell when to stop, and for a test: `test` of all rows are kept for the
+    /// last, `validation` of the others for the second, by the same seed. All three are fitted on the
+    /// training rows alone.
+    ///
+    /// # Errors
+    /// As the method that `by` names, for both splits.
+    pub fn split_three(
+        &self,
+        by: SplitBy<'_>,
+        validation: f64,
+        test: f64,
+        seed: u64,
+    ) -> Result<[Dataset; 3], DataError> {
         let all = self.all()?;
-        let rows = rows_by_time(complete(&all.table, column)?);
-        self.part(&all, &split_in_order(rows, fraction)?)
+        let outer = all.split(by, 1.0 - test, seed)?;
+        let rest = all.subset(&outer.0);
+        let inner = rest.split(by, 1.0 - validation, seed)?;
+        let (train, fitted) = self.fit(&rest.table.subset(&inner.0), &rest.target)?;
+        let validation = fitted.apply(&rest.table.subset(&inner.1))?;
+        let test = fitted.apply(&all.table.subset(&outer.1))?;
+        Ok([
+            rest.grouped(train, &inner.0),
+            rest.grouped(validation, &inner.1),
+            all.grouped(test, &outer.1),
+        ])
+    }
+
+    fn split_two(
+        &self,
+        by: SplitBy<'_>,
+        fraction: f64,
+        seed: u64,
+    ) -> Result<(Dataset, Dataset), DataError> {
+        let all = self.all()?;
+        self.part(&all, &all.split(by, fraction, seed)?)
     }
 
     /// Splits the rows as [`Dataset::k_fold`] does, and fits on each fold's training rows.
@@ -183,6 +228,32 @@ impl Iterator for RecipeFolds {
 }
 
 impl Rows {
+    /// A share of the rows, and the others.
+    fn split(&self, by: SplitBy<'_>, fraction: f64, seed: u64) -> Result<Parts, DataError> {
+        let groups = self.groups.as_deref();
+        match by {
+            SplitBy::Chance => split_rows(self.table.len(), fraction, seed),
+            SplitBy::Classes => split_rows_stratified(&self.labels()?, fraction, seed),
+            SplitBy::Groups => split_rows_grouped(groups, fraction, seed),
+            SplitBy::GroupsAndClasses => {
+                split_rows_stratified_grouped(&self.labels()?, groups, fraction, seed)
+            }
+            SplitBy::Time(column) => {
+                split_in_order(rows_by_time(complete(&self.table, column)?), fraction)
+            }
+        }
+    }
+
+    /// Some of the rows; the classes stay those of all.
+    fn subset(&self, rows: &[usize]) -> Rows {
+        let groups = self.groups.as_ref();
+        Rows {
+            table: self.table.subset(rows),
+            target: self.target.clone(),
+            groups: groups.map(|groups| rows.iter().map(|&row| groups[row]).collect()),
+        }
+    }
+
     /// The class labels.
     fn labels(&self) -> Result<Vec<u32>, DataError> {
         self.target.labels(&self.table)

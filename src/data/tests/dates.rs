@@ -150,7 +150,11 @@ fn what_is_no_date_is_refused() {
     assert!(dates(0.0).is_ok());
     for moment in [-1e12, 1e12, f64::NAN, f64::INFINITY] {
         let text = message(dates(moment));
-        assert_eq!(text, "`<memory>`, row 0, column `d`: the date is not of the years 0 to 9999");
+        assert_eq!(
+            text,
+            "`<memory>`, row 0, column `d`: the date is not of the years 0 to 9999; if it means that the \
+             cell is missing, leave the cell empty"
+        );
     }
     let text = message(table(&["2024-03-01", "2024-03-02"]).unwrap().target("d").unwrap().build());
     assert!(text.contains("column `d`: a target is numbers or words; these are dates"), "{text}");

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{message, targets};
-use crate::data::{Column, Csv, Dataset, Recipe};
+use crate::data::{Column, Csv, Dataset, Recipe, SplitBy};
 
 /// Rows that know their number: the target is the row.
 fn numbered(rows: usize) -> Dataset {
@@ -91,6 +91,79 @@ fn a_split_by_time_ends_with_the_latest_rows() {
     assert_eq!((targets(&first), targets(&second)), (vec![1.5, 0.5], vec![2.5]));
     assert!(message(numbers.split_by_time("z", 0.5)).contains("there is no column `z`"));
     assert!(message(numbers.split_by_time("t", 1.0)).contains("between 0 and 1"));
+}
+
+/// Rows of a word that its targets encode, and of a number that is not scaled: the row's.
+fn encoded(target: impl Fn(usize) -> String) -> Recipe {
+    let row = |i: usize| format!("w{},{},g{},{i},{}\n", i * i % 7, i * 13 % 60, i % 11, target(i));
+    let text: String = (0..60).map(row).collect();
+    let recipe = Csv::new(format!("w,t,g,row,y\n{text}").as_bytes()).target("y").unwrap();
+    recipe.group_by("g").ignore(&["t"]).target_encode(3)
+}
+
+fn rows_of(data: &Dataset) -> Vec<usize> {
+    super::features(data).chunks(data.features()).map(|row| row[row.len() - 1] as usize).collect()
+}
+
+#[test]
+fn three_parts_are_two_splits() {
+    let recipe = encoded(|i| format!("c{}", i % 3));
+    let both = |two: &dyn Fn(&Dataset) -> (Dataset, Dataset), (rest, test): (Dataset, Dataset)| {
+        let (train, validation) = two(&rest);
+        [train, validation, test].map(|part| (rows_of(&part), part.groups().unwrap().to_vec()))
+    };
+    let three = |by| {
+        let parts = recipe.split_three(by, 0.25, 0.2, 5).unwrap();
+        parts.map(|part| (rows_of(&part), part.groups().unwrap().to_vec()))
+    };
+    assert_eq!(
+        three(SplitBy::Chance),
+        both(&|rest| rest.split(0.75, 5).unwrap(), recipe.split(0.8, 5).unwrap())
+    );
+    assert_eq!(
+        three(SplitBy::Classes),
+        both(
+            &|rest| rest.split_stratified(0.75, 5).unwrap(),
+            recipe.split_stratified(0.8, 5).unwrap()
+        )
+    );
+    assert_eq!(
+        three(SplitBy::Groups),
+        both(&|rest| rest.split_grouped(0.75, 5).unwrap(), recipe.split_grouped(0.8, 5).unwrap())
+    );
+    assert_eq!(
+        three(SplitBy::GroupsAndClasses),
+        both(
+            &|rest| rest.split_stratified_grouped(0.75, 5).unwrap(),
+            recipe.split_stratified_grouped(0.8, 5).unwrap()
+        )
+    );
+    assert_eq!(
+        three(SplitBy::Time("t")),
+        both(&|rest| rest.split_in_order(0.75).unwrap(), recipe.split_by_time("t", 0.8).unwrap())
+    );
+}
+
+/// What stands in the rows of the other two parts changes nothing of what is fitted.
+#[test]
+fn three_parts_are_fitted_on_the_training_rows() {
+    let number = |i: usize| (i * 37 % 101) as f64 / 8.0;
+    for by in [SplitBy::Chance, SplitBy::Groups, SplitBy::Time("t")] {
+        let [train, validation, test] =
+            encoded(|i| number(i).to_string()).split_three(by, 0.25, 0.2, 5).unwrap();
+        let mut all = [&train, &validation, &test].map(rows_of).concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..60).collect::<Vec<_>>(), "{by:?}");
+        let seen = rows_of(&train);
+        let other = |i| if seen.contains(&i) { number(i) } else { 1000.0 + i as f64 };
+        let [again, ..] = encoded(|i| other(i).to_string()).split_three(by, 0.25, 0.2, 5).unwrap();
+        assert_eq!(super::features(&again), super::features(&train), "{by:?}");
+        assert_eq!(again.preprocessing(), train.preprocessing(), "{by:?}");
+        // The others are encoded as new rows are, by the means of all training rows.
+        assert_eq!(validation.preprocessing(), train.preprocessing(), "{by:?}");
+    }
+    let bad = encoded(|i| number(i).to_string()).split_three(SplitBy::Chance, 1.0, 0.2, 5);
+    assert_eq!(message(bad), "the fraction of a split must be between 0 and 1, it is 0");
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
+use super::lists::{Pairs, Vocabulary};
 use super::merges::Merges;
 use super::pieces::Cut;
 use super::{Added, Tokenizer};
@@ -14,23 +15,23 @@ use crate::error::DataError;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-struct Content {
+struct Content<'a> {
     #[serde(default)]
     version: Option<String>,
-    #[serde(default)]
-    truncation: Option<Value>,
-    #[serde(default)]
-    padding: Option<Value>,
+    #[serde(borrow, default)]
+    truncation: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    padding: Option<&'a RawValue>,
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
-    #[serde(default)]
-    normalizer: Option<Value>,
-    #[serde(default)]
-    pre_tokenizer: Option<Value>,
-    #[serde(default)]
-    post_processor: Option<Value>,
-    #[serde(default)]
-    decoder: Option<Value>,
+    #[serde(borrow, default)]
+    normalizer: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pre_tokenizer: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    post_processor: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    decoder: Option<&'a RawValue>,
     model: Model,
 }
 
@@ -66,16 +67,8 @@ struct Model {
     byte_fallback: bool,
     #[serde(default)]
     ignore_merges: bool,
-    vocab: HashMap<String, u32>,
-    merges: Vec<Merge>,
-}
-
-/// A merge, as it was written before and since version 0.20 of `tokenizers`.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a merge is a text or a pair of texts")]
-enum Merge {
-    Text(String),
-    Pair([String; 2]),
+    vocab: Vocabulary,
+    merges: Pairs,
 }
 
 /// A part of the file that is told apart by its type.
@@ -110,13 +103,15 @@ fn yes() -> bool {
     true
 }
 
-fn type_of(part: &Value) -> &str {
-    part["type"].as_str().unwrap_or_default()
+/// The type of a part, empty where it has none.
+fn type_of(part: &RawValue) -> String {
+    let typed = serde_json::from_str::<Typed>(part.get()).ok();
+    typed.and_then(|typed| typed.name).unwrap_or_default()
 }
 
 /// What is said of a part that is not supported.
-fn unsupported(part: &Value) -> String {
-    match type_of(part) {
+fn unsupported(part: &RawValue) -> String {
+    match &*type_of(part) {
         "" => "it is not supported".into(),
         name => format!("`{}` is not supported", shortened(name)),
     }
@@ -134,17 +129,21 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Tokenizer, DataError> {
     };
     let json = |error: serde_json::Error| {
         let place = format!("line {}, column {}", error.line(), error.column());
-        let message = error.to_string();
-        let message = message.rsplit_once(" at line ").map_or(&*message, |(text, _)| text);
-        malformed(place, shortened_message(message))
+        malformed(place, shortened_message(&without_place(&error)))
     };
     let head: Head = serde_json::from_str(text).map_err(json)?;
     if let Some(name) = head.model.name.filter(|name| name != "BPE") {
         let message = format!("`{}` is not read, only BPE is", shortened(&name));
         return Err(malformed("the model".into(), message));
     }
-    let content: Content = serde_json::from_str(text).map_err(json)?;
+    let content: Content<'_> = serde_json::from_str(text).map_err(json)?;
     tokenizer(content).map_err(|(place, message)| malformed(place.into(), message))
+}
+
+/// What the JSON reader says, without where.
+fn without_place(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    message.rsplit_once(" at line ").map_or(message.clone(), |(text, _)| text.into())
 }
 
 /// A message of the JSON reader, which may quote the file.
@@ -153,7 +152,7 @@ fn shortened_message(message: &str) -> String {
     if clean.len() < message.len() { clean + "..." } else { clean }
 }
 
-fn tokenizer(content: Content) -> Result<Tokenizer, Fault> {
+fn tokenizer(content: Content<'_>) -> Result<Tokenizer, Fault> {
     if let Some(version) = content.version.filter(|version| version != "1.0") {
         return Err(("the version", format!("`{}`, expected 1.0", shortened(&version))));
     }
@@ -167,14 +166,14 @@ fn tokenizer(content: Content) -> Result<Tokenizer, Fault> {
             return Err((name, unsupported(part)));
         }
     }
-    let cut = cut(content.pre_tokenizer.as_ref())?;
+    let cut = cut(content.pre_tokenizer)?;
     let bytes = !matches!(cut, Cut::Whitespace);
     if let Some(part) = &content.post_processor
         && !(bytes && type_of(part) == "ByteLevel")
     {
         return Err(("the post-processor", unsupported(part)));
     }
-    match (content.decoder.as_ref().map(type_of), bytes) {
+    match (content.decoder.map(type_of).as_deref(), bytes) {
         (None, false) | (Some("ByteLevel"), true) => {}
         (other, _) => {
             let other = other.map_or("none".into(), |name| format!("`{}`", shortened(name)));
@@ -185,46 +184,55 @@ fn tokenizer(content: Content) -> Result<Tokenizer, Fault> {
             ));
         }
     }
-    let mut listed: Vec<_> = content.model.vocab.iter().map(|(token, id)| (*id, token)).collect();
+    let Model { vocab: vocabulary, merges: pairs, .. } = &content.model;
+    let mut listed = Vec::with_capacity(vocabulary.len() + content.added_tokens.len());
+    listed.extend(vocabulary.iter());
     listed.sort_unstable();
     if let Some(pair) = listed.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         let [a, b] = [0, 1].map(|place| shortened(pair[place].1));
         return Err(("the vocabulary", format!("`{a}` and `{b}` are both {}", pair[0].0)));
     }
-    let mut tokens: BTreeMap<u32, String> =
-        listed.into_iter().map(|(id, token)| (id, token.clone())).collect();
-    let added = added(content.added_tokens, &content.model.vocab, &mut tokens)?;
-    if let Some((place, (id, _))) = (0..).zip(&tokens).find(|(place, (id, _))| place != *id) {
+    let (added, others) = added(content.added_tokens, vocabulary, &listed)?;
+    listed.extend(others.iter().map(|(id, token)| (*id, token.as_str())));
+    listed.sort_unstable();
+    if let Some((place, (id, _))) = (0..).zip(&listed).find(|(place, (id, _))| place != id) {
         return Err(("the vocabulary", format!("no token is {place}, but one is {id}")));
     }
-    if tokens.is_empty() {
+    if listed.is_empty() {
         return Err(("the vocabulary", "it is empty".into()));
     }
     let unknown = unknown(&content.model)?;
-    let fused = content.model.fuse_unk;
-    let merges = merges(&content.model)?;
-    let ids = content.model.vocab;
+    let merges = merges(vocabulary, pairs)?;
     Ok(Tokenizer {
-        tokens: tokens.into_values().collect(),
-        ids,
+        tokens: listed.iter().map(|(_, token)| (*token).into()).collect(),
+        characters: characters(vocabulary),
         merges,
         added,
         cut,
         unknown,
-        fused,
+        fused: content.model.fuse_unk,
     })
 }
 
-fn cut(part: Option<&Value>) -> Result<Cut, Fault> {
+/// The tokens of one character.
+fn characters(vocabulary: &Vocabulary) -> HashMap<char, u32> {
+    let single = |(id, token): (u32, &str)| {
+        let mut characters = token.chars();
+        Some((characters.next()?, id)).filter(|_| characters.next().is_none())
+    };
+    vocabulary.iter().filter_map(single).collect()
+}
+
+fn cut(part: Option<&RawValue>) -> Result<Cut, Fault> {
     const PLACE: &str = "the pre-tokenizer";
     let Some(part) = part else {
         return Err((PLACE, "none, expected `ByteLevel` or `WhitespaceSplit`".into()));
     };
-    match type_of(part) {
+    match &*type_of(part) {
         "WhitespaceSplit" => Ok(Cut::Whitespace),
         "ByteLevel" => {
-            let settings: ByteLevel = serde_json::from_value(part.clone())
-                .map_err(|error| (PLACE, shortened_message(&error.to_string())))?;
+            let settings: ByteLevel = serde_json::from_str(part.get())
+                .map_err(|error| (PLACE, shortened_message(&without_place(&error))))?;
             let prefix = settings.add_prefix_space;
             Ok(if settings.use_regex { Cut::Gpt2 { prefix } } else { Cut::Whole { prefix } })
         }
@@ -252,39 +260,38 @@ fn unknown(model: &Model) -> Result<Option<u32>, Fault> {
         return Err(("the model", format!("`{name}` is not supported")));
     }
     let Some(token) = &model.unk_token else { return Ok(None) };
-    let found = model.vocab.get(token).copied();
+    let found = model.vocab.get(token);
     let missing = || ("the model", format!("`unk_token`: `{}` is no token", shortened(token)));
     found.map(Some).ok_or_else(missing)
 }
 
-fn merges(model: &Model) -> Result<Merges, Fault> {
-    let mut merges = Merges::with_capacity(model.merges.len());
-    for (merge, rank) in model.merges.iter().zip(0..) {
-        let pair = match merge {
-            Merge::Pair([a, b]) => Some((&**a, &**b)),
-            Merge::Text(text) => text.split_once(' ').filter(|(_, b)| !b.contains(' ')),
-        };
-        let (a, b) = pair.ok_or_else(|| ("the merges", format!("number {rank} is no pair")))?;
+fn merges(vocabulary: &Vocabulary, pairs: &Pairs) -> Result<Merges, Fault> {
+    let mut merges = Merges::new();
+    for ((a, b), rank) in pairs.iter().zip(0..) {
         let id = |token: &str| {
             let missing = || {
                 let token = shortened(token);
                 ("the merges", format!("number {rank}: `{token}` is not in the vocabulary"))
             };
-            model.vocab.get(token).copied().ok_or_else(missing)
+            vocabulary.get(token).ok_or_else(missing)
         };
         merges.insert((id(a)?, id(b)?), (rank, id(&format!("{a}{b}"))?));
     }
-    Ok(merges)
+    match pairs.broken {
+        true => Err(("the merges", format!("number {} is no pair", pairs.len()))),
+        false => Ok(merges),
+    }
 }
 
-/// Tokens that are looked for before text is cut, those of unnormalised text first.
+/// Tokens that are looked for before text is cut, those of unnormalised text first, and those of them
+/// that are not in the vocabulary. `by_id` is that, sorted.
 fn added(
     listed: Vec<AddedToken>,
-    vocabulary: &HashMap<String, u32>,
-    tokens: &mut BTreeMap<u32, String>,
-) -> Result<[Added; 2], Fault> {
+    vocabulary: &Vocabulary,
+    by_id: &[(u32, &str)],
+) -> Result<([Added; 2], BTreeMap<u32, String>), Fault> {
     const PLACE: &str = "the added tokens";
-    let mut groups = [vec![], vec![]];
+    let (mut groups, mut others) = ([vec![], vec![]], BTreeMap::<u32, String>::new());
     for AddedToken { id, content, single_word, lstrip, rstrip, normalized, .. } in listed {
         let name = shortened(&content);
         let flags = [("single_word", single_word), ("lstrip", lstrip), ("rstrip", rstrip)];
@@ -294,12 +301,16 @@ fn added(
         if content.is_empty() {
             return Err((PLACE, format!("token {id} is empty")));
         }
-        let known = vocabulary.get(&content).copied();
-        let other = tokens.insert(id, content.clone());
+        let known = vocabulary.get(&content);
+        let place = by_id.binary_search_by_key(&id, |(id, _)| *id).ok();
+        let other = place.map(|place| by_id[place].1).or(others.get(&id).map(String::as_str));
         if known.is_some_and(|known| known != id) || other.is_some_and(|other| other != content) {
             return Err((PLACE, format!("`{name}` is {id}, which the vocabulary gives otherwise")));
         }
+        if other.is_none() {
+            others.insert(id, content.clone());
+        }
         groups[usize::from(normalized)].push((content, id));
     }
-    Ok(groups.map(Added::new))
+    Ok((groups.map(Added::new), others))
 }
