@@ -65,6 +65,7 @@ snapshots:
 
 # fuzz one target for some seconds (needs cargo-fuzz and a nightly toolchain); five seconds or an allocation of so many MiB is a crash (images: 512, since 50 million pixels are allowed)
 fuzz target seconds="60" megabytes="64":
+    python3 fuzz/seeds.py
     cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}} -max_len=1024 -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb={{megabytes}}
 
 # licences, sources and doubled crates (needs cargo-deny)

@@ -8,8 +8,11 @@ use ironwarp::data::ImageFolder;
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
+/// Files here reach no disk.
+const MEMORY: &str = "/dev/shm";
+
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir_in(MEMORY).expect("a folder");
     fs::create_dir(folder.path().join("class")).expect("a folder in it");
     folder
 });

@@ -8,7 +8,11 @@ use ironwarp::data::{Vocabulary, read_text};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
-static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));
+/// Files here reach no disk.
+const MEMORY: &str = "/dev/shm";
+
+static FOLDER: LazyLock<TempDir> =
+    LazyLock::new(|| tempfile::tempdir_in(MEMORY).expect("a folder"));
 
 fuzz_target!(|bytes: &[u8]| {
     let path = FOLDER.path().join("text");

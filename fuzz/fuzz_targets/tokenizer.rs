@@ -9,7 +9,11 @@ use ironwarp::data::Tokenizer;
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
-static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));
+/// Files here reach no disk.
+const MEMORY: &str = "/dev/shm";
+
+static FOLDER: LazyLock<TempDir> =
+    LazyLock::new(|| tempfile::tempdir_in(MEMORY).expect("a folder"));
 
 fuzz_target!(|bytes: &[u8]| {
     // What stands after a zero is the text.

@@ -28,7 +28,9 @@ pub(super) fn in_order<T: Send>(
         }
         done.lock().expect("invariant: no reader panics").push((index, result));
     };
-    let threads = thread::available_parallelism().map_or(1, |cores| cores.get()).min(count);
+    // The system is asked only where there is something to share.
+    let cores = || thread::available_parallelism().map_or(1, |cores| cores.get());
+    let threads = if count > 1 { cores().min(count) } else { 1 };
     thread::scope(|scope| {
         (1..threads).for_each(|_| drop(scope.spawn(run)));
         run();
