@@ -1,5 +1,6 @@
 //! Work shared by several threads, results in order.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -69,7 +70,8 @@ where
     S::Item: Send,
     S::Result: Send,
 {
-    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    // The system is asked only where there is something to share.
+    let cores = LazyCell::new(|| thread::available_parallelism().map_or(1, |cores| cores.get()));
     let pending = Pending { items: VecDeque::new(), results: BTreeMap::new(), closed: false };
     let (pending, changed) = (Mutex::new(pending), Condvar::new());
     let lock = || pending.lock().expect("invariant: nobody panics with the lock");
@@ -107,14 +109,14 @@ where
                     close();
                     resume_unwind(panic)
                 }));
-            } else if more && given - taken < 2 * cores {
+            } else if more && (given - taken < 2 || given - taken < 2 * *cores) {
                 drop(guard);
                 let item = stages.next();
                 more = item.is_some();
                 if let Some(item) = item {
                     lock().items.push_back((given, item));
                     changed.notify_all();
-                    if (1..cores).contains(&given) {
+                    if given > 0 && given < *cores {
                         scope.spawn(worker);
                     }
                     given += 1;
