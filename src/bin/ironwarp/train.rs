@@ -230,6 +230,14 @@ fn spilled(
             all.len()
         )))
     );
+    let fitted = some.len();
+    anyhow::ensure!(
+        fitted <= train,
+        AskedWrongly(format!(
+            "--head {fitted} takes in rows that are for validation or test; the first {train} are for \
+             training"
+        ))
+    );
     let (validation, test) = (all.rows(train..rest), all.rows(rest..));
     Ok(Parts { train: weighted(settings, all.rows(..train))?, validation, test })
 }
