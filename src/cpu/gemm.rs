@@ -79,6 +79,14 @@ impl Gemm {
         self.m.div_ceil(rows) * self.n.div_ceil(columns)
     }
 
+    /// Whether tasks that follow one another go down C, not across it. Threads take tasks that follow
+    /// one another, so this decides which operand each of them needs the whole of: here the smaller
+    /// one. A gradient with respect to weights always goes across: its threads have rows of the
+    /// weights, as those of the product before it, and of the update after it.
+    pub fn down_first(&self) -> bool {
+        !self.transpose_a && self.m < self.n
+    }
+
     /// Rows and columns of one tile. The tiles of all tasks are disjoint and cover C.
     ///
     /// # Panics
@@ -86,8 +94,13 @@ impl Gemm {
     pub fn tile(&self, task: usize) -> (Range<usize>, Range<usize>) {
         assert!(task < self.tasks(), "task {task} of {}", self.tasks());
         let (rows, columns) = self.tile_size();
-        let across = self.n.div_ceil(columns);
-        let (row, column) = (task / across * rows, task % across * columns);
+        let (down, across) = (self.m.div_ceil(rows), self.n.div_ceil(columns));
+        let (i, j) = if self.down_first() {
+            (task % down, task / down)
+        } else {
+            (task / across, task % across)
+        };
+        let (row, column) = (i * rows, j * columns);
         (row..self.m.min(row + rows), column..self.n.min(column + columns))
     }
 
@@ -156,11 +169,11 @@ fn fastest() -> &'static Kernels {
     Kernels::available().next().expect("invariant: the portable kernels run anywhere")
 }
 
-/// Multiply-adds of some five microseconds: several times what a phase of a team costs, with the lines
-/// of memory that then move between caches. No task is worth less.
-const TASK: usize = 1 << 18;
+/// Multiply-adds of some ten microseconds: what a thread must have to do, or it costs more to move
+/// the lines of memory that it needs and makes. Cores are far from each other on some machines.
+const TASK: usize = 1 << 19;
 /// Multiply-adds in the time in which an element is read and laid out; a product of few rows does
 /// little else.
-const READ: usize = 2;
+const READ: usize = 4;
 /// Enough tasks for eight threads to end at about the same time.
 const MANY: usize = 16;

@@ -35,7 +35,7 @@ pub enum Split {
     /// Task `t` owns elements `t * n .. (t + 1) * n`, cut at the end.
     Chunks(usize),
     /// The buffer is a stack of row-major matrices; task `t` owns one tile of one of them. Tiles
-    /// are numbered along columns first, then rows, then matrices.
+    /// are numbered matrix by matrix, across or down it first.
     Tiles {
         /// Rows of a matrix.
         rows: usize,
@@ -45,7 +45,26 @@ pub enum Split {
         tile_rows: usize,
         /// Columns of a tile; the last may be smaller.
         tile_columns: usize,
+        /// Whether the next tile is the one below, not the one to the right.
+        down_first: bool,
     },
+}
+
+impl Split {
+    /// The task that owns an element.
+    pub fn task(&self, element: usize) -> Option<usize> {
+        match *self {
+            Split::Read => None,
+            Split::Chunks(length) => Some(element / length),
+            Split::Tiles { rows, columns, tile_rows, tile_columns, down_first } => {
+                let (matrix, element) = (element / (rows * columns), element % (rows * columns));
+                let (down, across) = (rows.div_ceil(tile_rows), columns.div_ceil(tile_columns));
+                let (i, j) = (element / columns / tile_rows, element % columns / tile_columns);
+                let tile = if down_first { j * down + i } else { i * across + j };
+                Some(matrix * down * across + tile)
+            }
+        }
+    }
 }
 
 /// The fast CPU form of one step.
@@ -58,6 +77,19 @@ pub trait CpuKernel: Send + Sync {
 
     /// Number of tasks of a phase; from shapes and live rows alone.
     fn tasks(&self, phase: usize, live: &Live) -> usize;
+
+    /// Whether a phase has nothing to do with the one before: it reads nothing that was written there,
+    /// and writes nothing that was read or written there. Threads need not meet between them.
+    fn is_apart(&self, phase: usize) -> bool {
+        let _ = phase;
+        false
+    }
+
+    /// The input of which a task reads the elements that it writes of its outputs, and not much else.
+    /// The executor may leave such a task to the thread that made those elements.
+    fn follows(&self) -> Option<usize> {
+        None
+    }
 
     /// How the tasks of a phase share a buffer.
     fn split(&self, phase: usize, operand: Operand, live: &Live) -> Split;

@@ -229,11 +229,12 @@ fn too_short_operands_are_refused() {
 #[test]
 fn tasks_are_few_for_little_work_and_enough_for_much() {
     let tasks = |m, n, k| Gemm { m, n, k, ..Gemm::default() }.tasks();
-    let little = [(32, 10, 128), (32, 128, 10), (17, 33, 65), (1, 512, 256), (32, 128, 64)];
-    for (m, n, k) in little {
+    let narrow = [(32, 10, 128), (32, 128, 10), (17, 33, 65), (1, 512, 256), (32, 128, 64)];
+    let small = [(32, 128, 128), (128, 10, 512), (10, 512, 128), (17, 301, 100), (301, 100, 17)];
+    for (m, n, k) in narrow.into_iter().chain(small) {
         assert_eq!(tasks(m, n, k), 1, "{m}, {n}, {k}");
     }
-    for (m, n, k) in [(32, 128, 128), (128, 10, 512), (10, 512, 128), (1, 512, 784)] {
+    for (m, n, k) in [(32, 128, 256), (128, 20, 512), (20, 512, 128), (1, 512, 784)] {
         let tasks = tasks(m, n, k);
         assert!((2..=5).contains(&tasks), "{m}, {n}, {k}: {tasks}");
     }

@@ -1,8 +1,9 @@
 //! Arenas, and the pieces of them that tasks get.
 //!
-//! All aliasing rests on two facts. The plan is verified: live buffers do not overlap, and no step
-//! reads and writes the same elements. And [`Split`] tells the pieces of a phase as data, by one
-//! rule for all tasks, so that two tasks never own the same element.
+//! All aliasing rests on three facts. The plan is verified: live buffers do not overlap, and no step
+//! reads and writes the same elements. [`Split`] tells the pieces of a phase as data, by one rule for
+//! all tasks, so that two tasks never own the same element. And steps between which the threads do not
+//! meet touch no memory that one of them writes: `walk.rs` compares where their buffers lie.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -86,10 +87,14 @@ pub(super) struct View {
 /// One step, ready to run.
 pub(super) struct Prepared {
     pub(super) kernel: Box<dyn CpuKernel>,
-    /// Whether no phase has more than one task.
-    pub(super) single: bool,
     pub(super) inputs: Vec<View>,
     pub(super) outputs: Vec<View>,
+    /// Whether the first member runs all of it.
+    pub(super) single: bool,
+    /// Whether all members meet before it.
+    pub(super) meets: bool,
+    /// Who runs which tasks, if not whoever comes first.
+    pub(super) tasks_of: Option<Vec<Vec<usize>>>,
 }
 
 /// The memory of one run: both arenas, the shared and the threads' scratch, borrowed exclusively.
@@ -152,8 +157,9 @@ impl<'a> Memory<'a> {
     /// Runs one task of a prepared step on thread `thread`.
     ///
     /// # Safety
-    /// Each task of a phase runs once, no two phases or steps run at the same time, and only thread
-    /// `thread` passes this index. The step's buffers are as the plan was verified to have them.
+    /// Each task of a phase runs once; phases and steps that run at the same time write no memory that
+    /// another of them reads or writes; and only thread `thread` passes this index. The step's buffers
+    /// are as the plan was verified to have them.
     pub(super) unsafe fn run_task(
         &self,
         step: &Prepared,
@@ -249,12 +255,17 @@ impl Buffers for Task<'_> {
                     }
                 }
             }
-            Split::Tiles { rows, columns, tile_rows, tile_columns } => {
+            Split::Tiles { rows, columns, tile_rows, tile_columns, down_first } => {
                 self.take(operand);
                 let across = columns.div_ceil(tile_columns);
                 let down = rows.div_ceil(tile_rows);
                 let (matrix, tile) = (self.task / (across * down), self.task % (across * down));
-                let (top, left) = (tile / across * tile_rows, tile % across * tile_columns);
+                let (i, j) = if down_first {
+                    (tile % down, tile / down)
+                } else {
+                    (tile / across, tile % across)
+                };
+                let (top, left) = (i * tile_rows, j * tile_columns);
                 let (height, width) = (tile_rows.min(rows - top), tile_columns.min(columns - left));
                 let first = matrix * rows * columns + top * columns + left;
                 let end = first + (height - 1) * columns + width;

@@ -1,13 +1,13 @@
 //! The executor that walks a plan on the CPU.
 //!
 //! One team of threads wakes per call of [`Executor::run`] and walks the list together; its members
-//! share the tasks of each phase and meet between phases. Phases of one task are all the caller's, so
-//! that nobody meets between them, and steps that have no other wake nobody. Nothing allocates after
-//! `load`.
+//! share the tasks of each phase and meet where one needs what others made. Steps of one task are all
+//! the caller's, and a walk that has no other wakes nobody. Nothing allocates after `load`.
 #![allow(unsafe_code)]
 
 mod memory;
 pub mod team;
+mod walk;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -72,14 +72,13 @@ impl CpuExecutor {
 
     fn prepare(plan: &Plan, step: &Step) -> Prepared {
         let view = |id: &BufferId| view(plan, *id);
-        let kernel = step.op.kernel(&plan.graph.call_types(step));
-        let live = Live { rows: plan.capacity, seed: 0, step: 0 };
-        let single = (0..kernel.phases(&live)).all(|phase| kernel.tasks(phase, &live) <= 1);
         Prepared {
-            kernel,
-            single,
+            kernel: step.op.kernel(&plan.graph.call_types(step)),
             inputs: step.inputs.iter().map(view).collect(),
             outputs: step.outputs.iter().map(view).collect(),
+            single: false,
+            meets: true,
+            tasks_of: None,
         }
     }
 
@@ -103,8 +102,10 @@ impl CpuExecutor {
 impl Executor for CpuExecutor {
     fn load(&mut self, plan: Arc<Plan>) -> Result<PlanId, DeviceError> {
         let arena = Arena::new(plan.bytes)?;
-        let steps: Vec<_> =
+        let mut steps: Vec<_> =
             plan.graph.steps.iter().map(|step| Self::prepare(&plan, step)).collect();
+        let live = Live { rows: plan.capacity, seed: 0, step: 0 };
+        walk::plan(&mut steps, self.team.threads(), &live);
         self.grow_scratch(&steps, plan.capacity)?;
         let ids = (0..plan.graph.buffers.len()).map(|i| BufferId(i as u32));
         let views = ids.map(|id| view(&plan, id)).collect();
@@ -151,26 +152,31 @@ impl Executor for CpuExecutor {
             self.team.threads(),
         );
         let job = |worker: &Worker<'_>| {
-            // Whether the first member may be ahead of the others.
-            let mut ahead = false;
             for step in steps {
+                if step.meets {
+                    worker.barrier();
+                }
                 for phase in 0..step.kernel.phases(live) {
+                    if phase > 0 && !step.single && !step.kernel.is_apart(phase) {
+                        worker.barrier();
+                    }
                     let run = |task| {
-                        // SAFETY: the team runs each task once; phases of several tasks begin and
-                        // end with a meeting, those of one are all the first member's; the index is
-                        // this thread's own; the plan was verified when it was built.
+                        // SAFETY: the team runs each task once; the members meet between steps, and
+                        // between phases, of which one writes what the other reads or writes, unless
+                        // one member runs both; the index is this thread's own; the plan was
+                        // verified when it was built.
                         unsafe { memory.run_task(step, phase, task, live, worker.index()) };
                     };
                     let tasks = step.kernel.tasks(phase, live);
-                    if tasks > 1 {
-                        if ahead {
-                            worker.barrier();
+                    match &step.tasks_of {
+                        _ if step.single => {
+                            if worker.index() == 0 {
+                                (0..tasks).for_each(run);
+                            }
                         }
-                        worker.for_each_task(tasks, run);
-                    } else if worker.index() == 0 {
-                        (0..tasks).for_each(run);
+                        Some(tasks_of) => tasks_of[worker.index()].iter().copied().for_each(run),
+                        None => worker.share(tasks, run),
                     }
-                    ahead = tasks <= 1;
                 }
             }
         };

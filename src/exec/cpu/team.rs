@@ -4,18 +4,19 @@
 //! [`Worker::barrier`] between plan steps and share the tasks of one step by
 //! [`Worker::for_each_task`]. Nothing allocates after [`Team::new`].
 //!
-//! Three gates do all the waiting: `start` opens when there is a job, `phase` when all members have
-//! met, `done` when the last worker has left the job. Waiting spins first, since the next phase is
-//! usually microseconds away, then yields, then sleeps, so that more threads than processors, or a
-//! busy machine, cost time but never a collapse.
+//! What a meeting costs is the way of cache lines from core to core, 40 ns or, between sockets, half a
+//! microsecond each. So every member has a seat, a line that it alone writes in a quiet run and that
+//! says how many meetings it came to; a meeting is one write and a look at the other seats. Waiting
+//! spins first, since the next phase is usually microseconds away, then yields, then sleeps, so that
+//! more threads than processors, or a busy machine, cost time but never a collapse.
 //!
-//! A panic in one member would leave the others waiting for it. So it opens the phase gate with
-//! `aborted` set: whoever is at a barrier, or comes to one, unwinds too, quietly, and the caller
-//! resumes the first panic.
+//! A panic in one member would leave the others waiting for it. So it sets `aborted`: whoever waits,
+//! or comes to a barrier, unwinds too, quietly, and the caller resumes the first panic.
 
 #![allow(unsafe_code)]
 
 use std::any::Any;
+use std::cell::Cell;
 use std::hint::spin_loop;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -65,7 +66,7 @@ impl Team {
 
     /// Number of members, the caller included.
     pub fn threads(&self) -> usize {
-        self.shared.members
+        self.shared.seats.len()
     }
 
     /// Runs `job` once on every member, on the caller as member 0, and returns when all are done.
@@ -78,31 +79,28 @@ impl Team {
     /// can be used again.
     pub fn run(&mut self, job: &(dyn Fn(&Worker<'_>) + Sync)) {
         let shared = &*self.shared;
-        shared.reset();
-        let done = shared.done.turn();
-        // The lifetime of the job is dropped here, and kept by waiting for `done` below.
-        shared.job.store(ptr::from_ref(&job).cast_mut().cast(), Ordering::Relaxed);
-        shared.start.open();
+        // The lifetime of the job is dropped here, and kept by waiting for all to leave below.
+        let turn = shared.begin(ptr::from_ref(&job).cast_mut().cast());
         shared.take_part(job, 0);
-        if shared.members > 1 {
-            shared.done.wait(done, shared.patience);
+        for seat in &shared.seats[1..] {
+            shared.wait(|| seat.left.load(Ordering::SeqCst) == turn);
         }
-        let panic = lock(&shared.panic).take();
-        if let Some(panic) = panic {
-            resume_unwind(panic);
+        if shared.aborted.load(Ordering::Relaxed) {
+            shared.forget();
+            let panic = lock(&shared.panic).take();
+            resume_unwind(panic.expect("invariant: who aborts a job leaves its panic"));
         }
     }
 
     /// Runs `job` on the caller as the only member, and wakes nobody.
     pub fn run_alone(&mut self, job: &dyn Fn(&Worker<'_>)) {
-        job(&Worker { shared: &self.shared, index: 0, members: 1 });
+        job(&Worker::new(&self.shared, 0, 1));
     }
 }
 
 impl Drop for Team {
     fn drop(&mut self) {
-        self.shared.job.store(ptr::null_mut(), Ordering::Relaxed);
-        self.shared.start.open();
+        self.shared.begin(ptr::null_mut());
         for thread in self.threads.drain(..) {
             // A worker catches the panics of its jobs, so it ends well.
             let _ = thread.join();
@@ -114,19 +112,18 @@ impl Drop for Team {
 fn work(shared: &Shared, index: usize) {
     let mut turn = 0u32;
     loop {
-        shared.start.wait(turn, shared.patience);
+        shared.wait(|| shared.start.turn.load(Ordering::SeqCst) != turn);
         turn = turn.wrapping_add(1);
-        let job = shared.job.load(Ordering::Relaxed);
+        let job = shared.start.job.load(Ordering::Relaxed);
         if job.is_null() {
             return;
         }
-        // SAFETY: `run` stored a pointer to its own argument before it opened `start`, and stays
-        // in its frame until `done` opens, which needs the decrement below.
+        // SAFETY: `run` stored a pointer to its own argument before it began the turn, and stays in
+        // its frame until this member's seat says that it left.
         let job: Job<'_> = unsafe { *job };
         shared.take_part(job, index);
-        if shared.working.fetch_sub(1, Ordering::AcqRel) == 1 {
-            shared.done.open();
-        }
+        shared.seats[index].left.store(turn, Ordering::SeqCst);
+        shared.wake(|| shared.seats[1..].iter().all(|s| s.left.load(Ordering::SeqCst) == turn));
     }
 }
 
@@ -136,9 +133,18 @@ pub struct Worker<'a> {
     shared: &'a Shared,
     index: usize,
     members: usize,
+    /// Meetings that this member came to.
+    meetings: Cell<u32>,
+    /// Shares of work since the last one.
+    shares: Cell<usize>,
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
+    fn new(shared: &'a Shared, index: usize, members: usize) -> Self {
+        let meetings = Cell::new(shared.seats[index].meetings.load(Ordering::Relaxed));
+        Worker { shared, index, members, meetings, shares: Cell::new(0) }
+    }
+
     /// Which member this is: 0 is the caller of [`Team::run`].
     pub fn index(&self) -> usize {
         self.index
@@ -155,41 +161,72 @@ impl Worker<'_> {
         if self.members == 1 {
             return;
         }
-        // The order matters: whoever reads the turn that an abort began, also sees `aborted`.
-        let turn = shared.phase.turn();
-        shared.check_aborted();
-        if shared.arrived.0.fetch_add(1, Ordering::AcqRel) + 1 == shared.members {
-            shared.forget_phase();
-            shared.phase.open();
-        } else {
-            shared.phase.wait(turn, shared.patience);
+        let meeting = self.meetings.get().wrapping_add(1);
+        self.meetings.set(meeting);
+        self.shares.set(0);
+        // The tasks before the last meeting are done with, so these counts are ready for the next.
+        let claimed = self.claimed(self.index, meeting);
+        for count in claimed.iter().filter(|count| count.load(Ordering::Relaxed) != 0) {
+            count.store(0, Ordering::Relaxed);
         }
-        shared.check_aborted();
+        shared.seats[self.index].meetings.store(meeting, Ordering::SeqCst);
+        shared.wake(|| shared.seats.iter().all(|seat| seat.is_at(meeting)));
+        for seat in &shared.seats {
+            shared.wait(|| seat.is_at(meeting) || shared.aborted.load(Ordering::SeqCst));
+        }
+        if shared.aborted.load(Ordering::SeqCst) {
+            // Not a panic of its own, so no message: the first one has been printed.
+            resume_unwind(Box::new(Aborted));
+        }
     }
 
-    /// Runs `task(0)` to `task(tasks - 1)` and meets all members at a barrier. Each member has a part
-    /// of its own, the same whenever there are as many tasks, so that what it wrote is still in its
-    /// cache; who has ended its part helps the others. A single task is run by member 0.
+    /// Runs `task(0)` to `task(tasks - 1)` with the others and meets them at a barrier.
     pub fn for_each_task(&self, tasks: usize, task: impl Fn(usize)) {
-        let (members, claimed) = (self.members, &self.shared.claimed);
+        self.share(tasks, task);
+        self.barrier();
+    }
+
+    /// Runs `task(0)` to `task(tasks - 1)` with the others, who may still be at it when this returns.
+    /// Each member has a part of its own, the same whenever there are as many tasks, so that what it
+    /// wrote is still in its cache; who has ended its part helps the others. A single task is run by
+    /// member 0.
+    pub fn share(&self, tasks: usize, task: impl Fn(usize)) {
+        let members = self.members;
         if members == 1 {
             return (0..tasks).for_each(task);
         }
         if tasks <= members {
             // Nobody has more than one, so there is nothing to claim.
-            (self.index..tasks).take(1).for_each(task);
-            return self.barrier();
+            return (self.index..tasks).take(1).for_each(task);
         }
+        if self.shares.get() == SHARES {
+            self.barrier();
+        }
+        let (meeting, share) = (self.meetings.get(), self.shares.get());
+        self.shares.set(share + 1);
         for owner in (self.index..members).chain(0..self.index) {
             let (first, end) = (tasks * owner / members, tasks * (owner + 1) / members);
-            let claim = || first + claimed[owner].0.fetch_add(1, Ordering::Relaxed);
+            let claimed = &self.claimed(owner, meeting)[share];
+            // Who is at the next meeting has left nothing; a look takes a line from who has.
+            if owner != self.index
+                && (self.shared.seats[owner].is_at(meeting.wrapping_add(1))
+                    || claimed.load(Ordering::Relaxed) >= end - first)
+            {
+                continue;
+            }
+            let claim = || first + claimed.fetch_add(1, Ordering::Relaxed);
             let mut next = claim();
             while next < end {
                 task(next);
                 next = claim();
             }
         }
-        self.barrier();
+    }
+
+    /// How many tasks of a member's part were claimed since a meeting, for each share of work. Two rows
+    /// take turns, so that each is zeroed by its owner while nobody looks at it.
+    fn claimed(&self, owner: usize, meeting: u32) -> &[AtomicUsize; SHARES] {
+        &self.shared.claimed[owner].0[meeting as usize % 2]
     }
 }
 
@@ -198,70 +235,132 @@ struct Aborted;
 
 #[derive(Debug)]
 struct Shared {
-    members: usize,
+    seats: Box<[Seat]>,
+    claimed: Box<[Claimed]>,
+    start: Start,
     patience: Patience,
-    /// Points into the frame of the current `run`; null asks the workers to end.
-    job: AtomicPtr<Job<'static>>,
-    start: Gate,
-    phase: Gate,
-    done: Gate,
-    /// Workers that have not left the current job.
-    working: AtomicUsize,
-    /// Members that are at the current barrier.
-    arrived: Line<AtomicUsize>,
-    /// Tasks of the current phase that were claimed of each member's part.
-    claimed: Box<[Line<AtomicUsize>]>,
     aborted: AtomicBool,
+    /// Members that sleep.
+    sleepers: AtomicU32,
+    bed: Mutex<()>,
+    bell: Condvar,
     /// The first panic of the current job.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// What a member tells the others. Alone on its cache line, and on the one that is fetched with it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Seat {
+    /// Meetings that it came to. No two members are more than one apart.
+    meetings: AtomicU32,
+    /// The last job that it left.
+    left: AtomicU32,
+}
+
+impl Seat {
+    /// Whether the member has come to a meeting.
+    fn is_at(&self, meeting: u32) -> bool {
+        self.meetings.load(Ordering::SeqCst).wrapping_sub(meeting) <= u32::MAX / 2
+    }
+}
+
+/// Tasks of a member's part that were claimed since even and since odd meetings.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Claimed([[AtomicUsize; SHARES]; 2]);
+
+/// Shares of work between two meetings; a further one makes the members meet.
+const SHARES: usize = 4;
+
+/// Where the workers look for jobs.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Start {
+    /// Jobs that were begun.
+    turn: AtomicU32,
+    /// Points into the frame of the current `run`; null asks the workers to end.
+    job: AtomicPtr<Job<'static>>,
 }
 
 impl Shared {
     fn new(members: usize) -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Shared {
-            members,
+            seats: (0..members).map(|_| Seat::default()).collect(),
+            claimed: (0..members).map(|_| Claimed::default()).collect(),
+            start: Start { turn: AtomicU32::new(0), job: AtomicPtr::new(ptr::null_mut()) },
             patience: if members <= processors { SPIN } else { YIELD },
-            job: AtomicPtr::new(ptr::null_mut()),
-            start: Gate::default(),
-            phase: Gate::default(),
-            done: Gate::default(),
-            working: AtomicUsize::new(0),
-            arrived: Line::default(),
-            claimed: (0..members).map(|_| Line::default()).collect(),
             aborted: AtomicBool::new(false),
+            sleepers: AtomicU32::new(0),
+            bed: Mutex::new(()),
+            bell: Condvar::new(),
             panic: Mutex::new(None),
         }
     }
 
-    /// Ready for a job; no worker is in one.
-    fn reset(&self) {
-        self.working.store(self.members - 1, Ordering::Relaxed);
-        self.aborted.store(false, Ordering::Relaxed);
-        self.forget_phase();
+    /// Gives the workers a job; its number. No worker is in one.
+    fn begin(&self, job: *mut Job<'static>) -> u32 {
+        let turn = self.start.turn.load(Ordering::Relaxed).wrapping_add(1);
+        self.start.job.store(job, Ordering::Relaxed);
+        self.start.turn.store(turn, Ordering::SeqCst);
+        self.wake(|| true);
+        turn
     }
 
-    /// Nobody is at a barrier and nothing is claimed.
-    fn forget_phase(&self) {
-        self.arrived.0.store(0, Ordering::Relaxed);
-        self.claimed.iter().for_each(|claimed| claimed.0.store(0, Ordering::Relaxed));
+    /// As after `new`, for the next job; no worker is in one.
+    fn forget(&self) {
+        self.aborted.store(false, Ordering::Relaxed);
+        self.seats.iter().for_each(|seat| seat.meetings.store(0, Ordering::Relaxed));
+        let counts = self.claimed.iter().flat_map(|claimed| claimed.0.as_flattened());
+        counts.for_each(|count| count.store(0, Ordering::Relaxed));
     }
 
     /// Runs the job as one member and keeps its panic, if it is the first.
     fn take_part(&self, job: Job<'_>, index: usize) {
-        let worker = Worker { shared: self, index, members: self.members };
+        let worker = Worker::new(self, index, self.seats.len());
         let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(&worker))) else { return };
         if !panic.is::<Aborted>() {
             lock(&self.panic).get_or_insert(panic);
-            self.aborted.store(true, Ordering::Release);
-            self.phase.open();
+            self.aborted.store(true, Ordering::SeqCst);
+            self.wake(|| true);
         }
     }
 
-    fn check_aborted(&self) {
-        if self.aborted.load(Ordering::Acquire) {
-            // Not a panic of its own, so no message: the first one has been printed.
-            resume_unwind(Box::new(Aborted));
+    /// Returns when `ready`, which others make true and then `wake`.
+    fn wait(&self, ready: impl Fn() -> bool) {
+        for _ in 0..self.patience.spins {
+            if ready() {
+                return;
+            }
+            spin_loop();
+        }
+        for _ in 0..self.patience.yields {
+            if ready() {
+                return;
+            }
+            thread::yield_now();
+        }
+        self.sleep(&ready);
+    }
+
+    #[cold]
+    fn sleep(&self, ready: &dyn Fn() -> bool) {
+        let mut guard = lock(&self.bed);
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        while !ready() {
+            guard = self.bell.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Wakes those who sleep, after a write that somebody may wait for; if there is a reason to.
+    ///
+    /// All is sequentially consistent: either the sleeper is seen here, or it sees the write there.
+    fn wake(&self, reason: impl Fn() -> bool) {
+        if self.sleepers.load(Ordering::SeqCst) > 0 && reason() {
+            drop(lock(&self.bed));
+            self.bell.notify_all();
         }
     }
 }
@@ -273,70 +372,12 @@ struct Patience {
     yields: u32,
 }
 
-/// Every member can have a processor: some ten microseconds of spinning.
-const SPIN: Patience = Patience { spins: 200, yields: 100 };
+/// Every member can have a processor: some forty microseconds of spinning. Who yields may get the
+/// processor back after milliseconds, if another program wants it too; who sleeps, as soon as it is
+/// woken.
+const SPIN: Patience = Patience { spins: 2000, yields: 0 };
 /// More members than processors: whoever is waited for needs the processor.
 const YIELD: Patience = Patience { spins: 0, yields: 20 };
-
-/// A counter of turns that threads wait on.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Gate {
-    turn: AtomicU32,
-    sleepers: AtomicU32,
-    lock: Mutex<()>,
-    wake: Condvar,
-}
-
-impl Gate {
-    /// The current turn. What was written before it was opened is visible.
-    fn turn(&self) -> u32 {
-        self.turn.load(Ordering::Acquire)
-    }
-
-    /// Begins the next turn: all who wait go on.
-    fn open(&self) {
-        // Sequentially consistent with `sleep`: either the sleeper is seen here, or it sees the
-        // new turn there.
-        self.turn.fetch_add(1, Ordering::SeqCst);
-        if self.sleepers.load(Ordering::SeqCst) > 0 {
-            drop(lock(&self.lock));
-            self.wake.notify_all();
-        }
-    }
-
-    /// Returns when the turn is no longer `turn`.
-    fn wait(&self, turn: u32, patience: Patience) {
-        for _ in 0..patience.spins {
-            if self.turn() != turn {
-                return;
-            }
-            spin_loop();
-        }
-        for _ in 0..patience.yields {
-            if self.turn() != turn {
-                return;
-            }
-            thread::yield_now();
-        }
-        self.sleep(turn);
-    }
-
-    #[cold]
-    fn sleep(&self, turn: u32) {
-        let mut guard = lock(&self.lock);
-        self.sleepers.fetch_add(1, Ordering::SeqCst);
-        while self.turn.load(Ordering::SeqCst) == turn {
-            guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
-        }
-        self.sleepers.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Alone on its cache line (and on the one that is fetched along with it).
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Line<T>(T);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

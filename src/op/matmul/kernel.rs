@@ -71,6 +71,11 @@ impl CpuKernel for MatmulKernel {
         sizes.batch * self.gemm(&sizes).tasks()
     }
 
+    fn is_apart(&self, phase: usize) -> bool {
+        // Of the row sums, the first phase reads the product's operand alone.
+        phase == 1
+    }
+
     fn split(&self, phase: usize, operand: Operand, live: &Live) -> Split {
         match (&self.row_sums, phase, operand) {
             (Some(sums), 1.., _) => return sums.split(phase - 1, operand, live),
@@ -84,6 +89,7 @@ impl CpuKernel for MatmulKernel {
             columns: sizes.n,
             tile_rows: rows.len(),
             tile_columns: columns.len(),
+            down_first: self.gemm(&sizes).down_first(),
         }
     }
 

@@ -14,6 +14,8 @@ pub(super) struct PointwiseKernel {
     shape: Shape,
     pub(super) outputs: usize,
     pub(super) interpreter: Interpreter,
+    /// The first input of the outputs' shape.
+    follows: Option<usize>,
 }
 
 impl PointwiseKernel {
@@ -23,13 +25,18 @@ impl PointwiseKernel {
         let mut sources: Vec<_> = inputs.map(|(i, ty)| Source::Input(i, ty.clone())).collect();
         sources.extend((0..op.updates()).map(Source::Old));
         let interpreter = Interpreter::new(op.program(), &sources, &shape);
-        PointwiseKernel { shape, outputs: op.program().outputs().len(), interpreter }
+        let follows = types.inputs.iter().position(|ty| ty.shape == shape);
+        PointwiseKernel { shape, outputs: op.program().outputs().len(), interpreter, follows }
     }
 }
 
 impl CpuKernel for PointwiseKernel {
     fn tasks(&self, _phase: usize, live: &Live) -> usize {
         self.shape.elements(live.rows).div_ceil(ELEMENTS)
+    }
+
+    fn follows(&self) -> Option<usize> {
+        self.follows
     }
 
     fn split(&self, _phase: usize, _operand: Operand, _live: &Live) -> Split {

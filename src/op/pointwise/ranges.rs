@@ -101,6 +101,10 @@ impl CpuKernel for RangesKernel {
         self.step.split(phase, operand, live)
     }
 
+    fn follows(&self) -> Option<usize> {
+        self.step.follows()
+    }
+
     fn thread_scratch(&self) -> usize {
         self.step.thread_scratch()
     }

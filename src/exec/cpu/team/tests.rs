@@ -50,6 +50,31 @@ fn every_task_runs_once_and_is_visible_in_the_next_phase() {
 }
 
 #[test]
+fn work_is_shared_without_meetings_and_visible_after_one() {
+    for threads in [1, 2, 3, 8] {
+        // More shares than there are counts between two meetings.
+        let sizes = [9, 2, 100, 1, 0, 17, 64, 5, 33];
+        let done = sizes.map(counters);
+        let right = AtomicUsize::new(0);
+        team(threads).run(&|worker| {
+            for round in 1..=50 {
+                for (tasks, done) in sizes.into_iter().zip(&done) {
+                    worker.share(tasks, |task| {
+                        done[task].fetch_add(1, Relaxed);
+                    });
+                }
+                worker.barrier();
+                if done.iter().flatten().all(|n| n.load(Relaxed) == round) {
+                    right.fetch_add(1, Relaxed);
+                }
+                worker.barrier();
+            }
+        });
+        assert_eq!(right.load(Relaxed), 50 * threads, "{threads} threads");
+    }
+}
+
+#[test]
 fn a_single_task_belongs_to_the_caller() {
     let caller = thread::current().id();
     team(3).run(&|worker| {
