@@ -40,6 +40,42 @@ fn same_bits_for_any_number_of_threads() {
 }
 
 #[test]
+fn same_bits_for_any_number_of_threads_where_there_are_many_tasks() {
+    // Products and updates of 16 tasks and more, as the first and as the last of a step; the last
+    // batch of an epoch is smaller.
+    let data = two_classes(128 * 3 + 40, 300);
+    let run = |threads, accumulate| {
+        let model = Model::input(300).dense(512).relu().layer_norm().dense(512).relu().dense(2);
+        let builder = Trainer::new(&model, Adam::new(1e-3)).device(cpu(threads)).seed(1);
+        let mut trainer = builder.build().expect("a trainer");
+        trainer.fit(&data, quiet(1, 128).accumulate(accumulate)).expect("training");
+        let trained = trainer.trained().expect("a trained model");
+        let predictions = [data.rows(..300), data.rows(100..), data.rows(7..9), data.rows(50..350)]
+            .map(|rows| {
+                let outputs = trained.predict(&rows).expect("predictions");
+                outputs.iter().map(|x| x.to_bits()).collect::<Vec<u32>>()
+            });
+        (bits(&trainer), predictions)
+    };
+    for accumulate in [1, 2] {
+        let one = run(1, accumulate);
+        for threads in [2, 3, 8] {
+            assert!(run(threads, accumulate) == one, "{threads} threads, {accumulate} at once");
+        }
+    }
+}
+
+#[test]
+fn normalised_rows_of_any_number_fit_what_was_set_aside_for_the_most() {
+    // Of 121 rows of 1024 elements there are more sums than of 129.
+    let data = two_classes(129 + 121, 4);
+    let model = Model::input(4).dense(1024).layer_norm().dense(2);
+    let builder = Trainer::new(&model, Adam::new(1e-3)).device(cpu(2)).seed(1);
+    let mut trainer = builder.build().expect("a trainer");
+    trainer.fit(&data, quiet(1, 129)).expect("training");
+}
+
+#[test]
 fn other_seeds_train_otherwise() {
     let data = two_classes(32, 4);
     let run = |seed| {

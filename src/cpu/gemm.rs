@@ -81,8 +81,8 @@ impl Gemm {
 
     /// Whether tasks that follow one another go down C, not across it. Threads take tasks that follow
     /// one another, so this decides which operand each of them needs the whole of: here the smaller
-    /// one. A gradient with respect to weights always goes across: its threads have rows of the
-    /// weights, as those of the product before it, and of the update after it.
+    /// one. A gradient with respect to weights always goes across, so that threads have whole rows of
+    /// the weights where it has several rows of tiles, as the update after it does.
     pub fn down_first(&self) -> bool {
         !self.transpose_a && self.m < self.n
     }

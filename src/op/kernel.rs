@@ -3,7 +3,8 @@
 //! A kernel is a list of phases; a phase is a number of tasks that may run in any order, on any
 //! thread. Each task owns a piece of every output, told as data ([`Split`]) so that two tasks can
 //! never own the same element; inputs are shared. Tasks depend on shapes alone, so the bits do not
-//! depend on the number of threads. Threads meet between phases.
+//! depend on the number of threads. Threads meet between phases, unless a kernel says that two do not
+//! touch what the other writes ([`CpuKernel::is_apart`]).
 
 use crate::cpu::tile::TileMut;
 

@@ -103,6 +103,7 @@ pub(super) struct Memory<'a> {
     lasting: *mut u8,
     own: *mut u8,
     scratch: *mut f32,
+    scratch_length: usize,
     thread_scratch: *mut f32,
     thread_length: usize,
     threads: usize,
@@ -127,6 +128,7 @@ impl<'a> Memory<'a> {
         Memory {
             lasting: lasting.base(),
             own: own.base(),
+            scratch_length: scratch.blocks.len() * ALIGNMENT / 4,
             scratch: scratch.base().cast(),
             thread_scratch: thread_scratch.base().cast(),
             thread_length: bytes / 4,
@@ -207,15 +209,18 @@ impl Task<'_> {
             }
             Operand::Scratch => {
                 let elements = self.step.kernel.scratch(self.live.rows);
+                let room = self.memory.scratch_length;
+                assert!(elements <= room, "invariant: fewer rows need no more scratch");
                 (self.memory.scratch.cast(), elements, DType::F32)
             }
         }
     }
 
     fn shared<'b>(&self, start: *const u8, elements: usize, dtype: DType) -> Shared<'b> {
-        // SAFETY: in bounds and initialised as in `Arena::get`; nobody writes it in this phase: an
+        // SAFETY: in bounds and initialised as in `Arena::get`; nobody writes it now. In this phase: an
         // input by the plan's rule `inputs_apart_from_outputs`, an output or the scratch since its
-        // split in this phase is `Read` for every task.
+        // split in this phase is `Read` for every task. In another phase or step: by the caller of
+        // `run_task`.
         unsafe {
             match dtype {
                 DType::U32 => Shared::U32(std::slice::from_raw_parts(start.cast(), elements)),

@@ -6,9 +6,9 @@
 //!
 //! What a meeting costs is the way of cache lines from core to core, 40 ns or, between sockets, half a
 //! microsecond each. So every member has a seat, a line that it alone writes in a quiet run and that
-//! says how many meetings it came to; a meeting is one write and a look at the other seats. Waiting
-//! spins first, since the next phase is usually microseconds away, then yields, then sleeps, so that
-//! more threads than processors, or a busy machine, cost time but never a collapse.
+//! says how many meetings it came to; a meeting is one write and a look at the other seats. Who waits
+//! spins at first, since the next phase is usually microseconds away, or yields, if there are more
+//! members than processors; then it sleeps, so that a busy machine costs time but never a collapse.
 //!
 //! A panic in one member would leave the others waiting for it. So it sets `aborted`: whoever waits,
 //! or comes to a barrier, unwinds too, quietly, and the caller resumes the first panic.
@@ -71,8 +71,8 @@ impl Team {
 
     /// Runs `job` once on every member, on the caller as member 0, and returns when all are done.
     ///
-    /// Every member must come to the same barriers in the same order (`for_each_task` is one),
-    /// or the team waits for ever.
+    /// Every member must come to the same barriers in the same order (`for_each_task` is one, and
+    /// of five shares of work without a barrier the last), or the team waits for ever.
     ///
     /// # Panics
     /// If a member panics: the first panic is resumed here once all members have stopped. The team
@@ -161,15 +161,7 @@ impl<'a> Worker<'a> {
         if self.members == 1 {
             return;
         }
-        let meeting = self.meetings.get().wrapping_add(1);
-        self.meetings.set(meeting);
-        self.shares.set(0);
-        // The tasks before the last meeting are done with, so these counts are ready for the next.
-        let claimed = self.claimed(self.index, meeting);
-        for count in claimed.iter().filter(|count| count.load(Ordering::Relaxed) != 0) {
-            count.store(0, Ordering::Relaxed);
-        }
-        shared.seats[self.index].meetings.store(meeting, Ordering::SeqCst);
+        let meeting = self.arrive();
         shared.wake(|| shared.seats.iter().all(|seat| seat.is_at(meeting)));
         for seat in &shared.seats {
             shared.wait(|| seat.is_at(meeting) || shared.aborted.load(Ordering::SeqCst));
@@ -178,6 +170,21 @@ impl<'a> Worker<'a> {
             // Not a panic of its own, so no message: the first one has been printed.
             resume_unwind(Box::new(Aborted));
         }
+    }
+
+    /// Comes to the next meeting; its number.
+    fn arrive(&self) -> u32 {
+        let meeting = self.meetings.get().wrapping_add(1);
+        self.meetings.set(meeting);
+        self.shares.set(0);
+        // All have come to the last meeting, so nobody is at the tasks before it: their counts are
+        // ready for those after this one.
+        let claimed = self.claimed(self.index, meeting);
+        for count in claimed.iter().filter(|count| count.load(Ordering::Relaxed) != 0) {
+            count.store(0, Ordering::Relaxed);
+        }
+        self.shared.seats[self.index].meetings.store(meeting, Ordering::SeqCst);
+        meeting
     }
 
     /// Runs `task(0)` to `task(tasks - 1)` with the others and meets them at a barrier.
@@ -319,7 +326,12 @@ impl Shared {
     /// Runs the job as one member and keeps its panic, if it is the first.
     fn take_part(&self, job: Job<'_>, index: usize) {
         let worker = Worker::new(self, index, self.seats.len());
-        let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(&worker))) else { return };
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(&worker))) else {
+            // To leave is to come to a last meeting, for which nobody waits but the caller of `run`: the
+            // next job must not find the counts of this one.
+            worker.arrive();
+            return;
+        };
         if !panic.is::<Aborted>() {
             lock(&self.panic).get_or_insert(panic);
             self.aborted.store(true, Ordering::SeqCst);
@@ -372,7 +384,7 @@ struct Patience {
     yields: u32,
 }
 
-/// Every member can have a processor: some forty microseconds of spinning. Who yields may get the
+/// Every member can have a processor: some tens of microseconds of spinning. Who yields may get the
 /// processor back after milliseconds, if another program wants it too; who sleeps, as soon as it is
 /// woken.
 const SPIN: Patience = Patience { spins: 2000, yields: 0 };

@@ -141,7 +141,8 @@ impl CpuKernel for Backward {
     }
 
     fn scratch(&self, rows: usize) -> usize {
-        self.sums() * self.row_tasks(rows)
+        // As many as `row_tasks`, or more: of 121 rows there may be more tasks than of 129.
+        self.sums() * self.rows.count(rows).div_ceil(self.rows.per_task()).min(TASKS)
     }
 
     fn run(&self, phase: usize, task: usize, live: &Live, io: &mut TaskIo<'_>) {

@@ -75,6 +75,31 @@ fn work_is_shared_without_meetings_and_visible_after_one() {
 }
 
 #[test]
+fn jobs_that_end_without_a_meeting_leave_nothing_to_the_next() {
+    for threads in [2, 3, 8] {
+        let mut team = team(threads);
+        // Of several jobs the first shares are as large as the last of another.
+        for sizes in [[16, 16, 41], [16, 16, 14], [16, 16, 3], [41, 9, 16], [100, 100, 100]] {
+            for shares in [1, 3] {
+                let done = sizes.map(counters);
+                for run in 1..=20 {
+                    team.run(&|worker| {
+                        for (tasks, done) in sizes.into_iter().zip(&done).take(shares) {
+                            worker.share(tasks, |task| {
+                                done[task].fetch_add(1, Relaxed);
+                            });
+                        }
+                    });
+                    let done = done[..shares].iter().flatten();
+                    let wrong = done.filter(|n| n.load(Relaxed) != run).count();
+                    assert_eq!(wrong, 0, "{threads} threads, {sizes:?}, run {run}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_single_task_belongs_to_the_caller() {
     let caller = thread::current().id();
     team(3).run(&|worker| {
