@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ironwarp::data::{Column, Dataset, Table, TableColumn, Tokenizer};
+use ironwarp::data::{Column, Csv, Dataset, Table, TableColumn, Tokenizer};
 use ironwarp::random;
 
 /// Bytes that are held, and the most since somebody asked.
@@ -162,6 +162,42 @@ fn encoding_by_many_classes_takes_what_its_features_take() {
     let features = ROWS * CLASSES as usize * 4;
     let of_rows = ROWS * 256;
     assert!(bytes < features + of_rows + BESIDE, "{bytes} beside {features} of features");
+}
+
+/// Where words are as many as rows, each has a number for each class, and so has each row.
+#[test]
+fn encoding_many_words_takes_what_their_numbers_take() {
+    const ROWS: usize = 20_000;
+    const CLASSES: u32 = 50;
+    let _alone = ALONE.lock();
+    let words = TableColumn::categories("w", (0..ROWS).map(|row| Some(row.to_string())));
+    let class = |row| Some(format!("{}", random::word(1, 1, 0, row as u64) % CLASSES));
+    let classes = TableColumn::categories("y", (0..ROWS).map(class));
+    let recipe = Table::new(vec![words, classes]).unwrap().target("y").unwrap().target_encode(3);
+    let (bytes, data) = most(|| recipe.build().unwrap());
+    assert_eq!(data.features(), CLASSES as usize);
+    // In double precision that of a word, once more when the recipe is kept with the data, that of a
+    // row, and what is added up; in single precision the features. Not those of all folds.
+    let numbers = ROWS * CLASSES as usize * (4 * 8 + 4);
+    let of_rows = ROWS * 256;
+    assert!(bytes < numbers + of_rows + BESIDE, "{bytes} beside {numbers} of numbers");
+}
+
+/// A wide table of numbers and one of words: what is on its way is a few rows.
+#[test]
+fn csv_takes_its_text_and_its_cells() {
+    let _alone = ALONE.lock();
+    let columns = 100_000;
+    let header: String = (0..columns).map(|column| format!("c{column},")).collect();
+    for (cell, of_cell) in [("1", 8), ("ab", 40)] {
+        let row = format!("{}\n", vec![cell; columns].join(","));
+        let text = format!("{}\n{}", header.trim_end_matches(','), row.repeat(60));
+        let (bytes, table) = most(|| Csv::new(text.as_bytes()).read().unwrap());
+        assert_eq!((table.len(), table.columns().len()), (60, columns));
+        // Columns grow by doubling, and old and new are held meanwhile; 1 KiB for each column.
+        let bound = 2 * text.len() + 60 * columns * 2 * of_cell + columns * 1024 + BESIDE;
+        assert!(bytes < bound, "{bytes} of {bound} for {} bytes", text.len());
+    }
 }
 
 /// Many groups of rows with many classes.

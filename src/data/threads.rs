@@ -94,21 +94,19 @@ where
             };
         }
     };
-    let close = || {
-        lock().closed = true;
-        changed.notify_all();
-    };
     thread::scope(|scope| {
+        // The others must end, however this thread leaves: a reader's `next` may panic, too.
+        let _closing = Closing(|| {
+            lock().closed = true;
+            changed.notify_all();
+        });
         let (mut given, mut taken, mut more) = (0, 0, true);
         while more || taken < given {
             let mut guard = lock();
             if let Some(result) = guard.results.remove(&taken) {
                 drop(guard);
                 taken += 1;
-                stages.take(result.unwrap_or_else(|panic| {
-                    close();
-                    resume_unwind(panic)
-                }));
+                stages.take(result.unwrap_or_else(|panic| resume_unwind(panic)));
             } else if more && (given - taken < 2 || given - taken < 2 * *cores) {
                 drop(guard);
                 let item = stages.next();
@@ -117,7 +115,8 @@ where
                     lock().items.push_back((given, item));
                     changed.notify_all();
                     if given > 0 && given < *cores {
-                        scope.spawn(worker);
+                        // Without a further thread it takes longer, no more.
+                        let _ = thread::Builder::new().spawn_scoped(scope, worker);
                     }
                     given += 1;
                 }
@@ -128,8 +127,16 @@ where
                 drop(wait(guard));
             }
         }
-        close();
     });
+}
+
+/// Does something when it goes out of scope.
+struct Closing<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Closing<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 #[cfg(test)]
@@ -176,5 +183,22 @@ mod tests {
             pipeline(&mut squares, |item| if item == 30 { panic!("at 30") } else { item });
         });
         assert_eq!(result.unwrap_err().downcast_ref::<&str>(), Some(&"at 30"));
+    }
+
+    #[test]
+    fn a_panic_of_the_reader_comes_through_too() {
+        struct Failing(u64);
+        impl Stages for Failing {
+            type Item = u64;
+            type Result = u64;
+            fn next(&mut self) -> Option<u64> {
+                self.0 += 1;
+                assert!(self.0 < 10, "no more");
+                Some(self.0)
+            }
+            fn take(&mut self, _: u64) {}
+        }
+        let result = catch_unwind(|| pipeline(&mut Failing(0), |item| item));
+        assert_eq!(result.unwrap_err().downcast_ref::<&str>(), Some(&"no more"));
     }
 }

@@ -65,6 +65,8 @@ pub(crate) fn parts(settings: &Settings, folder: &Path) -> anyhow::Result<Parts>
         (settings.task == Some(Kind::Regression), "--task regression: files have classes"),
         (settings.group_by.is_some(), "--group-by: there are no columns"),
         (settings.split_by_time.is_some(), "--split-by-time: there are no columns"),
+        (settings.format.head.is_some(), "--head: there are no rows"),
+        (settings.spill.is_some(), "--spill: its files are read when they are needed"),
     ];
     if let Some((_, text)) = asked.iter().find(|(asked, _)| *asked) {
         return Err(AskedWrongly(format!("a folder takes no {text}")).into());

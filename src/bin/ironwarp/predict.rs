@@ -77,7 +77,9 @@ fn of_table(arguments: &Arguments, model: &Trained) -> anyhow::Result<Answers> {
     let preprocessing = model.preprocessing().with_context(|| {
         format!("{file} was trained on arrays: it does not know what the columns of a table mean")
     })?;
-    let (table, left) = arguments.format.read(&arguments.data, Some(preprocessing), &|_| true)?;
+    let (table, left) = arguments.format.read(&arguments.data, Some(preprocessing), &|name| {
+        preprocessing.inputs().iter().all(|input| input.column != name)
+    })?;
     let table = known_columns(table, left, preprocessing)?;
     let outputs = model.predict_table(&table)?;
     Answers::new(preprocessing, &outputs, arguments.probabilities)

@@ -219,7 +219,10 @@ fn spilled(
     let created = std::fs::create_dir_all(folder);
     created.map_err(|source| Error::from(DataError::Write { path: folder.into(), source }))?;
     let csv = Format { head: None, ..settings.format.clone() }.csv(data, None)?;
-    let all = csv.spill(known, folder).map_err(Error::from)?.with_memory(settings.memory << 20);
+    let all = csv
+        .spill(known, folder)
+        .map_err(Error::from)?
+        .with_memory(settings.memory.saturating_mul(1 << 20));
     let share = |rows: usize, share: f64| (rows as f64 * share).round() as usize;
     let rest = share(all.len(), 1.0 - settings.test);
     let train = share(rest, 1.0 - settings.validation);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::blocks::{Block, Stop};
 use super::infer::typed;
-use super::part::{Cells, Layout, Part};
+use super::part::{Cells, Layout, Part, Texts};
 use super::reading::Reading;
 use crate::data::table::{Table, TableColumn};
 use crate::data::text::shortened;
@@ -16,8 +16,8 @@ use crate::error::DataError;
 /// A table that is being filled.
 pub(super) struct Filling<'r, 'a> {
     reading: &'r mut Reading<'a>,
-    /// The rows, without the cells of columns that are numbers.
-    parts: Vec<Part>,
+    /// The texts of the rows.
+    parts: Vec<Texts>,
     /// The numbers of each column, as long as it holds nothing else.
     numbers: Vec<Option<Vec<f64>>>,
     /// On which line each row begins.
@@ -65,22 +65,27 @@ impl<'r, 'a> Filling<'r, 'a> {
         }
     }
 
-    /// Makes room for the numbers of a whole file as far as the first part tells how many they are.
+    /// Makes room for the numbers of a whole file as far as the first part tells how many they are, at
+    /// most twice as much as the file takes. It is a guess: what cannot be had is not missed.
     fn reserve(&mut self, part: &Part) {
         let block = &*part.block;
-        let bytes = (block.place.end - block.place.start).max(1) as u128;
         let Some(ahead) = self.reading.blocks.ahead(block) else { return };
-        let rows = part.rows.len() as u128 * ahead.min(self.room) as u128 / bytes;
-        let rows = usize::try_from(rows + rows / 64).unwrap_or(0).min(self.reading.left);
-        self.lines.reserve(rows);
-        self.numbers.iter_mut().flatten().for_each(|numbers| numbers.reserve(rows));
+        let bytes = (block.place.end - block.place.start) as usize / part.rows.len().max(1) + 1;
+        let rows = ahead / bytes + ahead / bytes / 64;
+        let most = (ahead / 4 / self.numbers.len()).min(self.room / (self.row + bytes) + 1);
+        let rows = rows.min(most).min(self.reading.left);
+        let _ = self.lines.try_reserve(rows);
+        for numbers in self.numbers.iter_mut().flatten() {
+            let _ = numbers.try_reserve(rows);
+        }
     }
 
     fn add(&mut self, mut part: Part, line: u64) {
         if self.parts.is_empty() {
             self.reserve(&part);
         }
-        self.lines.extend(part.lines.drain(..).map(|from| line + u64::from(from)));
+        let lines = std::mem::take(&mut part.lines);
+        self.lines.extend(lines.into_iter().map(|from| line + u64::from(from)));
         let mut all_numbers = true;
         for (all, cells) in self.numbers.iter_mut().zip(&mut part.columns) {
             match cells {
@@ -94,7 +99,7 @@ impl<'r, 'a> Filling<'r, 'a> {
         if all_numbers && let Some(block) = Arc::get_mut(&mut part.block) {
             self.reading.blocks.leave(block);
         }
-        self.parts.push(part);
+        self.parts.push(part.texts());
     }
 
     /// The table, if there are rows.
@@ -136,10 +141,8 @@ impl<'r, 'a> Filling<'r, 'a> {
     /// Cuts blocks again whose cells of a column were taken for numbers, where others are not.
     fn cut_again(&mut self) -> Result<(), DataError> {
         let numbers = &self.numbers;
-        let lacks = |part: &Part| {
-            let mut columns = part.columns.iter().zip(numbers);
-            columns.any(|(cells, all)| all.is_none() && matches!(cells, Cells::Numbers(_)))
-        };
+        let words: Vec<usize> = (0..numbers.len()).filter(|&c| numbers[c].is_none()).collect();
+        let lacks = |part: &Texts| words.iter().any(|&column| !part.has(column));
         let lacking: Vec<usize> =
             (0..self.parts.len()).filter(|&index| lacks(&self.parts[index])).collect();
         let (parts, layout) = (&self.parts, &*self.reading.layout);
@@ -158,34 +161,27 @@ impl<'r, 'a> Filling<'r, 'a> {
 }
 
 /// A part once more; an error without a cause if the file has other rows now.
-fn again(part: &Part, file: Option<&File>, layout: &Layout) -> Result<Part, Option<io::Error>> {
+fn again(part: &Texts, file: Option<&File>, layout: &Layout) -> Result<Texts, Option<io::Error>> {
     let block = match file.filter(|_| part.block.text.is_empty()) {
-        Some(file) => part.block.again(file)?,
-        None => Block { text: part.block.text.clone(), place: part.block.place.clone() },
+        Some(file) => Arc::new(part.block.again(file)?),
+        None => Arc::clone(&part.block),
     };
     let mut fresh = layout.part(block);
     if fresh.rows.end < part.rows.end {
         return Err(None);
     }
     fresh.split_off(part.rows.end);
-    Ok(fresh.split_off(part.rows.start))
+    Ok(fresh.split_off(part.rows.start).texts())
 }
 
 /// The texts of a column, `None` where one is missing.
 fn texts<'p>(
-    parts: &'p [Part],
+    parts: &'p [Texts],
     column: usize,
     layout: &'p Layout,
 ) -> impl Iterator<Item = Option<&'p str>> + Clone {
-    parts.iter().flat_map(move |part| {
-        let Cells::Texts(places) = &part.columns[column] else {
-            unreachable!("invariant: the column was cut into texts")
-        };
-        places.iter().map(move |&place| {
-            let text = part.text(place);
-            (!text.is_empty() && !layout.missing.contains(text)).then_some(text)
-        })
-    })
+    let texts = parts.iter().flat_map(move |part| part.column(column));
+    texts.map(|text| (!text.is_empty() && !layout.missing.contains(text)).then_some(text))
 }
 
 impl Stages for Filling<'_, '_> {

@@ -160,7 +160,7 @@ impl<'a> Csv<'a> {
     }
 
     /// Reads the first rows alone, so many: to fit a recipe on rows of a file that is larger than
-    /// memory. See [`Csv::spill`].
+    /// memory. See [`Csv::spill`]. Half a MiB of the text is read at once, also of a pipe.
     pub fn head(self, rows: usize) -> Self {
         Csv { head: rows, ..self }
     }
@@ -192,7 +192,8 @@ impl<'a> Csv<'a> {
         self.read()?.targets(names)
     }
 
-    /// Reads the whole file. A field may be up to 1 MiB long and a row up to 64 MiB.
+    /// Reads the whole file. A field may be up to 1 MiB long and a row up to 64 MiB, and
+    /// there may be 1,048,576 columns.
     ///
     /// # Errors
     /// With the line, the column and up to 40 bytes of the cell where there is one: if the file

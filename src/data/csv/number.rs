@@ -196,14 +196,16 @@ mod tests {
 
     #[test]
     fn shortest_texts_of_numbers_are_read_back() {
-        let mut random = Random(3);
+        let (mut random, mut plain) = (Random(3), 0);
         for _ in 0..200_000 {
             let unit = (random.next() >> 11) as f64 / (1u64 << 53) as f64;
             let number = (unit - 0.5) * 10f64.powi((random.next() % 8) as i32);
             let text = number.to_string();
             let read = read(&text);
+            plain += u32::from(read.is_some());
             assert!(read.is_none_or(|read| read == (number, text.len())), "{text}: {read:?}");
         }
+        assert!(plain > 198_000, "{plain}");
     }
 
     #[test]

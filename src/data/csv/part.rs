@@ -67,7 +67,7 @@ pub(super) struct Fault {
 
 impl Layout {
     /// The rows of a block.
-    pub(super) fn part(&self, block: Block) -> Part {
+    pub(super) fn part(&self, block: Arc<Block>) -> Part {
         let mut cut = Cut::new(self, &block.text);
         if cut.turned {
             for (numbers, cells) in self.numbers.iter().zip(&cut.columns) {
@@ -80,7 +80,7 @@ impl Layout {
         }
         let Cut { lines, columns, unquoted, line_ends, fault, .. } = cut;
         let (rows, unquoted) = (0..lines.len(), unquoted.into());
-        Part { unquoted, rows, lines, columns, line_ends, fault, block: Arc::new(block) }
+        Part { unquoted, rows, lines, columns, line_ends, fault, block }
     }
 }
 
@@ -105,8 +105,49 @@ impl Part {
         rest
     }
 
-    /// The text of a cell.
-    pub(super) fn text(&self, place: Place) -> &str {
+    /// What is kept of these rows: the texts. Columns of numbers are taken out before.
+    pub(super) fn texts(self) -> Texts {
+        let Part { block, unquoted, rows, columns, .. } = self;
+        let (mut with_texts, mut places) = (Vec::new(), Vec::new());
+        for (column, cells) in columns.into_iter().enumerate() {
+            if let Cells::Texts(mut cells) = cells {
+                with_texts.push(column as u32);
+                places.append(&mut cells);
+            }
+        }
+        places.shrink_to_fit();
+        with_texts.shrink_to_fit();
+        Texts { block, unquoted, rows, columns: with_texts, places }
+    }
+}
+
+/// The texts of the rows of a part.
+pub(super) struct Texts {
+    pub(super) block: Arc<Block>,
+    unquoted: Arc<str>,
+    /// Which of the block's rows these are.
+    pub(super) rows: Range<usize>,
+    /// The columns that have texts, in order.
+    columns: Vec<u32>,
+    /// Where their cells are, column after column.
+    places: Vec<Place>,
+}
+
+impl Texts {
+    /// Whether there are texts of a column.
+    pub(super) fn has(&self, column: usize) -> bool {
+        self.columns.binary_search(&(column as u32)).is_ok()
+    }
+
+    /// The texts of a column that has some.
+    pub(super) fn column(&self, column: usize) -> impl Iterator<Item = &str> + Clone {
+        let place = self.columns.binary_search(&(column as u32));
+        let place = place.expect("invariant: the column was cut into texts");
+        let rows = self.rows.len();
+        self.places[place * rows..][..rows].iter().map(|&place| self.text(place))
+    }
+
+    fn text(&self, place: Place) -> &str {
         let Place(start, length) = place;
         let range = |start: u32| start as usize..start as usize + length as usize;
         match start & UNQUOTED {

@@ -16,6 +16,9 @@ use crate::data::text::{other_delimiter, shortened};
 use crate::data::threads::pipeline;
 use crate::error::DataError;
 
+/// Most columns: each takes some hundred bytes, however short its name.
+const MAX_COLUMNS: usize = 1 << 20;
+
 /// A file that is being read, a table at a time.
 pub(super) struct Reading<'a> {
     pub(super) blocks: Blocks<'a>,
@@ -99,6 +102,10 @@ impl<'a> Reading<'a> {
                 let line = self.line + newlines(&block.text[MARGIN..start]);
                 self.fault(&format!("line {line}"), UNCLOSED.into())
             })?;
+            if columns > MAX_COLUMNS {
+                let message = format!("there are more than {MAX_COLUMNS} columns");
+                return Err(self.fault("line 1", message));
+            }
             self.names = (0..columns).map(|index| index.to_string()).collect();
         }
         self.first = Some(block);
@@ -121,6 +128,10 @@ impl<'a> Reading<'a> {
             let name = trimmed(&bytes).map_err(|message| {
                 self.fault(&format!("{place}, column `{}`", self.names.len()), message)
             })?;
+            if self.names.len() == MAX_COLUMNS {
+                let message = format!("there are more than {MAX_COLUMNS} columns");
+                return Err(self.fault(&place, message));
+            }
             self.names.push(name.into());
             at = cell.end;
             if text[at] != delimiter {
@@ -140,7 +151,7 @@ impl<'a> Reading<'a> {
     pub(super) fn table(&mut self, most: usize, row: usize) -> Result<Option<Table>, DataError> {
         let layout = Arc::clone(&self.layout);
         let mut filling = Filling::new(self, most, row);
-        pipeline(&mut filling, |block| layout.part(block));
+        pipeline(&mut filling, |block| layout.part(Arc::new(block)));
         filling.table()
     }
 

@@ -91,23 +91,21 @@ impl<'a> Outcomes<'a> {
 
 /// The numbers of the training rows, each from rows of other folds alone.
 pub(super) struct Crossed {
-    /// The place of each row's word.
-    places: Vec<usize>,
-    /// The fold of each row.
-    folds: Vec<u8>,
-    /// For each outcome and fold, by the words' places.
-    means: Vec<Vec<Vec<f64>>>,
+    /// The pair of word and fold of each row; only pairs that occur have a number.
+    pairs: Vec<u32>,
+    /// For each outcome, by the pairs.
+    means: Vec<Vec<f64>>,
 }
 
 impl Crossed {
     /// The number of a row for an outcome.
     pub(super) fn number(&self, outcome: usize, row: usize) -> f64 {
-        self.means[outcome][usize::from(self.folds[row])][self.places[row]]
+        self.means[outcome][self.pairs[row] as usize]
     }
 
     /// Those of all rows.
     pub(super) fn numbers(&self, outcome: usize) -> Vec<f64> {
-        (0..self.places.len()).map(|row| self.number(outcome, row)).collect()
+        (0..self.pairs.len()).map(|row| self.number(outcome, row)).collect()
     }
 }
 
@@ -131,19 +129,31 @@ impl TargetEncoding {
             part.iter().for_each(|&row| folds[row] = fold);
         }
         let all: Vec<usize> = (0..places.len()).collect();
-        let (mut encodings, mut crossed) = (Vec::new(), Crossed { places, folds, means: vec![] });
+        // The place of each row's word in its fold; and the places that are some row's.
+        let each = words + 1;
+        let cells = folds.iter().zip(&places).map(|(&fold, &place)| fold * each + place);
+        let (mut numbers, mut occurring) = (vec![u32::MAX; parts.len() * each], Vec::new());
+        let pairs = cells.map(|cell| {
+            if numbers[cell] == u32::MAX {
+                numbers[cell] = occurring.len() as u32;
+                occurring.push(cell);
+            }
+            numbers[cell]
+        });
+        let (pairs, mut encodings) = (pairs.collect(), Vec::new());
+        let mut crossed = Crossed { pairs, means: Vec::new() };
         for index in 0..outcomes.count() {
             let outcome = outcomes.numbers(index)?;
-            let of = |rows: &[usize]| means(&crossed.places, &outcome, rows, words);
-            let (of_folds, means) =
-                (parts.iter().map(|(others, _)| of(others)).collect(), of(&all));
-            crossed.means.push(of_folds);
-            let mut own = (0..all.len()).map(|row| crossed.number(index, row));
-            if !means.iter().all(|mean| mean.is_finite()) || !own.all(f64::is_finite) {
+            let of = |rows: &[usize]| means(&places, &outcome, rows, words);
+            let of_folds: Vec<f64> = parts.iter().flat_map(|(others, _)| of(others)).collect();
+            let own: Vec<f64> = occurring.iter().map(|&cell| of_folds[cell]).collect();
+            let means = of(&all);
+            if !means.iter().chain(&own).all(|mean| mean.is_finite()) {
                 let name = shortened(column.name());
                 let message = format!("the targets are too large to encode `{name}` by them");
                 return Err(train.fault("the table", message));
             }
+            crossed.means.push(own);
             encodings.push(TargetEncoding { means, quantiles: None, scaling: Scaling::None });
         }
         Ok((encodings, crossed))

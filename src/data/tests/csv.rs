@@ -163,6 +163,11 @@ fn fields_and_rows_without_end_are_refused() {
         refusal(&format!("a\nb\n{longest}x\n")),
         "line 3, column `a`: the field is 1048577 bytes long, more than 1 MiB"
     );
+    let wide = ",".repeat(1 << 20);
+    for csv in [Csv::new(wide.as_bytes()), Csv::new(wide.as_bytes()).no_header()] {
+        let said = message(csv.read());
+        assert_eq!(said, "`<memory>`, line 1: there are more than 1048576 columns");
+    }
     // A quote that swallows 10 GB: the reader gives up after 64 MiB.
     let endless = "a\n\"".as_bytes().chain(io::repeat(b'x').take(10 << 30));
     assert_eq!(
@@ -255,6 +260,8 @@ fn cells_are_those_of_the_csv_crate_for_blocks_of_any_size() {
                 let said = message(one);
                 assert_eq!(said, message(other), "{text:?}");
                 unclosed += u32::from(said.contains("not closed"));
+                let uneven = said.contains("fields, but the first row has");
+                assert!(!uneven || rows_of_the_csv_crate(&text).is_none(), "{text:?}: {said}");
                 continue;
             }
         };
